@@ -102,6 +102,36 @@ impl Downlink {
         }
     }
 
+    /// Requests again what may have ended unnoticed, if that is due. Messages are wanted, and none waits for the device.
+    pub(crate) fn renew_if_due(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        context: &mut Context<'_>,
+    ) {
+        match self {
+            // Each poll is a new request.
+            Downlink::Polling(_) => {}
+            Downlink::Push(push) => push.renew_if_due(now, interval, context),
+        }
+    }
+
+    /// When [`renew_if_due`](Self::renew_if_due) has something to do.
+    pub(crate) fn next_renewal(&self) -> Option<Instant> {
+        match self {
+            Downlink::Polling(_) => None,
+            Downlink::Push(push) => push.next_renewal(),
+        }
+    }
+
+    /// A message was acknowledged when ThingsBoard did not expect it any more.
+    pub(crate) fn acknowledged_late(&mut self, now: Instant) {
+        match self {
+            Downlink::Polling(_) => {}
+            Downlink::Push(push) => push.acknowledged_late(now),
+        }
+    }
+
     /// When [`advance`](Self::advance) has something to do, if messages are wanted and time alone decides.
     pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         match self {

@@ -87,4 +87,9 @@ pub mod upstream {
         Kinds, MqttCounters, Operation, Request, RequestLine, Settings, ThingsBoard, TlsFiles,
         Upstream,
     };
+
+    /// One connection of the MQTT device API, without a socket and without a clock.
+    pub mod mqtt {
+        pub use crate::upstream::{MqttHarness as Harness, MqttReported as Reported};
+    }
 }

@@ -55,8 +55,11 @@ pub(crate) use call_limits::CallLimits;
 pub use error::Error;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub use mqtt::{
-    Acknowledgement, Counters as MqttCounters, Expired, Kinds, Status as ConnectionStatus,
+    Acknowledgement, Counters as MqttCounters, Expired, Harness as MqttHarness, Kinds,
+    Reported as MqttReported, Status as ConnectionStatus,
 };
+#[cfg(test)]
+pub(crate) use mqtt::{Dial, Settings as MqttSettings};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};

@@ -22,6 +22,8 @@ use crate::downlink::{Acknowledgement, Command, ConnectionId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// How long ThingsBoard waits for the acknowledgement of a command, less what it takes to get there.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(9);
 /// Commands queued for one device, until no more are requested.
 const CAPACITY: usize = 16;
 /// The same if they come unrequested, at most.
@@ -47,6 +49,8 @@ struct Queued {
     /// To be given when the device has it.
     acknowledgement: Option<Acknowledgement>,
     received: Instant,
+    /// When ThingsBoard last sent it.
+    last_sent: Instant,
     /// Whether an endpoint was given a notification of it: the device may have it.
     notified: bool,
     /// See [`Delivered::is_outdated`].
@@ -143,6 +147,7 @@ impl CommandQueue {
         if let Some(known) = queued.find(|q| is_it(q.command.id, q.command.hash)) {
             known.is_outdated = false;
             known.acknowledgement = acknowledgement.or(known.acknowledgement);
+            known.last_sent = now;
             return Pushed::Repeated(Repeated::Queued);
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
@@ -172,6 +177,7 @@ impl CommandQueue {
             command,
             acknowledgement,
             received: now,
+            last_sent: now,
             notified: false,
             is_outdated: false,
         });
@@ -203,6 +209,15 @@ impl CommandQueue {
     /// Whether there are too many, although no more were requested.
     pub(crate) fn is_overfull(&self) -> bool {
         self.queued.len() > MAX_QUEUED
+    }
+
+    /// Whether ThingsBoard does not expect the acknowledgement of the first any more.
+    pub(crate) fn is_first_overdue(&self, now: Instant) -> bool {
+        let first = self.queued.front();
+        first.is_some_and(|first| {
+            let waits = now.saturating_duration_since(first.last_sent);
+            first.acknowledgement.is_some() && waits >= ACKNOWLEDGED_WITHIN
+        })
     }
 
     /// The device has the first. Returns what acknowledges it to ThingsBoard.
@@ -322,6 +337,11 @@ impl CommandQueue {
         let queued = self.queued.iter().map(Queued::expires);
         let delivered = self.delivered.iter().map(|known| known.expires);
         queued.chain(delivered).min()
+    }
+
+    /// Drops the commands that were not delivered. The others are remembered: ThingsBoard may send them again.
+    pub(crate) fn drop_queued(&mut self) {
+        self.queued = VecDeque::new();
     }
 
     /// Drops the newest, for which there is no room, and returns its id. If it comes again, it is found as if it were delivered.

@@ -5,6 +5,7 @@ use crate::downlink::attribute_json::Update;
 use crate::downlink::{Acknowledgement, Command, ConnectionId, Event, Form, Kind, Message};
 use crate::gateway::core::DownlinkRequest;
 use crate::relay::RelayId;
+use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
 use coap::Type;
 use serde_json::json;
@@ -111,6 +112,23 @@ fn a_non_confirmable_notification_is_acknowledged_at_once() {
     let (mut world, relay) = subscribed(Type::NonConfirmable);
     push_command(&mut world, relay, 1, packet(1));
     assert_eq!(acknowledged(&mut world), [packet(1)]);
+}
+
+#[test]
+fn a_refused_subscription_is_wanted_no_more() {
+    let (mut world, relay) = subscribed(Type::Confirmable);
+    for kind in [Kind::Attributes, Kind::Commands] {
+        let refused = Error::Rejected(Rejection::TokenRefused);
+        report(&mut world, relay, kind, Event::Refused(refused));
+    }
+    let mut unsubscribed = Vec::new();
+    for request in requests(&mut world) {
+        match request {
+            DownlinkRequest::Unsubscribe { kind, .. } => unsubscribed.push(kind),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(unsubscribed, [Kind::Attributes, Kind::Commands]);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
+//! | [`harness`] | a connection for a fuzz target |
 //! | [`notice`] | messages and changes of state, for the loop |
 //! | [`waiter`] | where the outcome of a request goes |
 //! | [`losses`] | lost connections in few log lines |
@@ -34,7 +35,9 @@ mod backoff;
 mod connection;
 mod connections;
 mod counters;
+mod dial;
 mod encode;
+mod harness;
 mod link;
 mod losses;
 mod members;
@@ -55,12 +58,15 @@ pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
 pub use counters::{Counters, Expired};
+pub(crate) use dial::Dial;
 pub(super) use encode::is_too_large;
+pub use harness::{Harness, Reported};
 pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
 
+use super::http::connect::Connector;
 use super::request::Lane;
 use super::{Answer, Error, Operation, Report, Request, SettingsError, Upstream};
 use crate::device::Device;
@@ -78,8 +84,8 @@ use waiter::{Place, Waiter};
 const PROVISION: &str = "provision";
 
 /// A ThingsBoard server, reached over its MQTT device API. `T` is what the loop gets of the connections.
-pub(crate) struct Mqtt<T> {
-    connections: Arc<Connections<T>>,
+pub(crate) struct Mqtt<T, D = Connector> {
+    connections: Arc<Connections<T, D>>,
     requests: Arc<Semaphore>,
     downlink: Arc<Semaphore>,
     packages: Arc<Semaphore>,
@@ -103,19 +109,32 @@ impl<T: Send + 'static> Mqtt<T> {
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
     ) -> Result<Mqtt<T>, SettingsError> {
+        let connector = connections::connector(settings)?;
+        Ok(Mqtt::over(connector, settings, notices, convert))
+    }
+}
+
+impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
+    /// With connections whose streams the dialer opens.
+    pub(crate) fn over(
+        dialer: D,
+        settings: &Settings,
+        notices: mpsc::Sender<T>,
+        convert: Convert<T>,
+    ) -> Mqtt<T, D> {
         let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Ok(Mqtt {
-            connections: Connections::new(settings, notices, convert)?,
+        Mqtt {
+            connections: Connections::new(settings, dialer, notices, convert),
             requests: places(settings.max_in_flight),
             downlink: places(settings.max_downlink),
             packages: places(settings.max_packages),
             timeout: settings.timeout,
             alive_for: settings.alive_for,
-        })
+        }
     }
 
-    /// Subscribes for a device that has just sent something. A connection is opened for it, and opened again when it is lost,
-    /// as long as the device counts as alive. Each time the subscription works it is reported under the number. With another
+    /// Subscribes for a device. A connection is opened for it, and opened again when it is lost, as long as the device counts as
+    /// alive: from now on if it has no connection. Each time the subscription works it is reported under the number. With another
     /// number it is requested again.
     ///
     /// # Errors
@@ -128,7 +147,7 @@ impl<T: Send + 'static> Mqtt<T> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.alive_until = demand.alive_until.max(Some(alive_until));
+            demand.alive_until.get_or_insert(alive_until);
             demand.subscribe(device, kinds, number)
         })?
     }
@@ -291,11 +310,15 @@ impl<T: Send + 'static> Mqtt<T> {
         let (outcome, answered) = oneshot::channel::<Result<Answer, Error>>();
         let waiter = self.waiter(outcome, &outgoing, place);
         let alive_until = now() + self.alive_for;
+        let is_of_device = operation.lane() != Lane::Downlink;
         // It is taken once, whichever link accepts it.
         let request = std::cell::Cell::new(Some((waiter, outgoing)));
         self.connections.change(device, true, |demand| {
             if let Some((waiter, outgoing)) = request.take() {
-                demand.alive_until = demand.alive_until.max(Some(alive_until));
+                // A device with a link is reported as alive with each message. The gateway's own reads say nothing about it.
+                if is_of_device {
+                    demand.alive_until.get_or_insert(alive_until);
+                }
                 demand.push_request(LinkRequest {
                     waiter,
                     message: Message::Checked(outgoing),
@@ -352,13 +375,13 @@ impl<T: Send + 'static> Mqtt<T> {
 
 /// Whoever waits for the outcome of a device's request. If it gives up before there is a connection, the request must not
 /// keep its place and its body until there is one.
-struct Caller<'a, T: Send + 'static> {
-    connections: &'a Connections<T>,
+struct Caller<'a, T: Send + 'static, D: Dial> {
+    connections: &'a Connections<T, D>,
     device: &'a Arc<Device>,
     has_outcome: bool,
 }
 
-impl<T: Send + 'static> Drop for Caller<'_, T> {
+impl<T: Send + 'static, D: Dial> Drop for Caller<'_, T, D> {
     fn drop(&mut self) {
         if !self.has_outcome {
             self.connections.remove_given_up(self.device);
@@ -366,7 +389,7 @@ impl<T: Send + 'static> Drop for Caller<'_, T> {
     }
 }
 
-impl<T: Send + 'static> Upstream for Mqtt<T> {
+impl<T: Send + 'static, D: Dial> Upstream for Mqtt<T, D> {
     async fn send(&self, request: Request) -> Result<Answer, Error> {
         let places = match request.lane() {
             Lane::Requests => &self.requests,

@@ -130,18 +130,24 @@ impl Request {
     pub(super) fn lane(&self) -> Lane {
         match self {
             Request::Provision { .. } => Lane::Requests,
-            Request::Device { operation, .. } => match operation {
-                Operation::PostTelemetry(_)
-                | Operation::PostAttributes(_)
-                | Operation::Claim(_)
-                | Operation::GetAttributes { .. }
-                | Operation::ReplyRpc { .. }
-                | Operation::CallRpc(_) => Lane::Requests,
-                Operation::PollRpc { .. }
-                | Operation::PollAttributes { .. }
-                | Operation::ReadAttributes => Lane::Downlink,
-                Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
-            },
+            Request::Device { operation, .. } => operation.lane(),
+        }
+    }
+}
+
+impl Operation {
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Operation::PostTelemetry(_)
+            | Operation::PostAttributes(_)
+            | Operation::Claim(_)
+            | Operation::GetAttributes { .. }
+            | Operation::ReplyRpc { .. }
+            | Operation::CallRpc(_) => Lane::Requests,
+            Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes => Lane::Downlink,
+            Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
         }
     }
 }

@@ -57,7 +57,7 @@ fn one_place_each(server: &ScriptedServer) -> ThingsBoard {
     with(&server.url(), server.version, Duration::from_secs(20), 1)
 }
 
-/// To a URL where nobody may be.
+/// For a URL without a server, or with a path.
 fn at(url: &str, version: HttpVersion) -> ThingsBoard {
     with(url, version, Duration::from_secs(20), 8)
 }

@@ -76,17 +76,19 @@ impl Core {
                         });
                 }
             }
-            Effect::Unsubscribe(kind) => {
-                let subscriptions = &mut self.subscriptions;
-                if let Some(device) = subscriptions.open.remove(&(relay, kind)) {
-                    let request = DownlinkRequest::Unsubscribe { device, kind };
-                    subscriptions.requests.push_back(request);
-                }
-            }
+            Effect::Unsubscribe(kind) => self.unsubscribe(relay, kind),
             Effect::Acknowledge(acknowledgement) => self
                 .subscriptions
                 .requests
                 .push_back(DownlinkRequest::Acknowledge(acknowledgement)),
+        }
+    }
+
+    fn unsubscribe(&mut self, relay: RelayId, kind: Kind) {
+        let subscriptions = &mut self.subscriptions;
+        if let Some(device) = subscriptions.open.remove(&(relay, kind)) {
+            let request = DownlinkRequest::Unsubscribe { device, kind };
+            subscriptions.requests.push_back(request);
         }
     }
 
@@ -194,6 +196,10 @@ impl Core {
         kind: Kind,
         event: Event<Message>,
     ) {
+        if matches!(event, Event::Refused(_)) {
+            // The relay does not: for it the subscription has ended. But it may have subscribed again meanwhile.
+            self.unsubscribe(relay, kind);
+        }
         self.with_relay(now, relay, |relay, context| {
             relay.downlink_event(now, kind, event, context);
         });

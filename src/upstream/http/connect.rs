@@ -38,7 +38,7 @@ pub(in crate::upstream) struct Server<'a> {
 }
 
 /// Opens connections to one server.
-pub(in crate::upstream) struct Connector {
+pub(crate) struct Connector {
     uri: Uri,
     tcp: HttpConnector,
     tls: Option<TlsToServer>,
@@ -47,7 +47,7 @@ pub(in crate::upstream) struct Connector {
 }
 
 /// Why there is no connection. The messages may have addresses and names of certificates, but no path.
-pub(in crate::upstream) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
     /// For the server of the HTTP device API.
@@ -144,10 +144,10 @@ impl Connector {
 }
 
 /// A connection with tokio's traits.
-pub(in crate::upstream) type TokioStream = TokioIo<Stream>;
+pub(crate) type TokioStream = TokioIo<Stream>;
 
 /// A connection, with TLS or without.
-pub(in crate::upstream) enum Stream {
+pub(crate) enum Stream {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }

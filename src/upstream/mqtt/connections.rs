@@ -11,6 +11,7 @@ use super::super::http::outage::Outage;
 use super::super::{Error, SettingsError};
 use super::backoff::Backoff;
 use super::counters::{AtomicCounters, Counters, InLevel, count};
+use super::dial::Dial;
 use super::link::{Demand, Link, Need, Status};
 use super::losses::{Line, Losses};
 use super::notice::{Acknowledgement, Notice};
@@ -40,8 +41,8 @@ const LOSSES_TICK: Duration = Duration::from_millis(250);
 pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
 
 /// All connections to one server.
-pub(super) struct Connections<T> {
-    connector: Connector,
+pub(super) struct Connections<T, D = Connector> {
+    dialer: D,
     /// For the log.
     url: String,
     opener: Arc<Opener>,
@@ -78,21 +79,26 @@ impl Hash for Key {
     }
 }
 
-impl<T: Send + 'static> Connections<T> {
+/// Opens connections to the server of the settings.
+pub(super) fn connector(settings: &Settings) -> Result<Connector, SettingsError> {
+    Connector::to(&Server {
+        uri: &settings.uri(),
+        tls_host: settings.is_tls.then_some(settings.host.as_str()),
+        tls: &settings.tls,
+        protocols: &[],
+        timeout: settings.timeout,
+    })
+}
+
+impl<T: Send + 'static, D: Dial> Connections<T, D> {
     pub(super) fn new(
         settings: &Settings,
+        dialer: D,
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
-    ) -> Result<Arc<Connections<T>>, SettingsError> {
-        let connector = Connector::to(&Server {
-            uri: &settings.uri(),
-            tls_host: settings.is_tls.then_some(settings.host.as_str()),
-            tls: &settings.tls,
-            protocols: &[],
-            timeout: settings.timeout,
-        })?;
-        Ok(Arc::new(Connections {
-            connector,
+    ) -> Arc<Connections<T, D>> {
+        Arc::new(Connections {
+            dialer,
             url: settings.uri(),
             opener: Opener::new(super::now(), settings.connects_per_second),
             outage: Outage::default(),
@@ -106,7 +112,7 @@ impl<T: Send + 'static> Connections<T> {
             notices,
             convert,
             runtime: Handle::current(),
-        }))
+        })
     }
 
     /// Changes what is wanted of a device's connection. `is_request`: it fails at once while ThingsBoard can't be reached.
@@ -230,7 +236,7 @@ impl<T: Send + 'static> Connections<T> {
         permit: Opening,
     ) -> Option<Ended> {
         // On the heap while it is needed: a handshake's state is large.
-        let stream = match Box::pin(self.connector.connect_tokio()).await {
+        let stream = match Box::pin(self.dialer.dial()).await {
             Ok(stream) => stream,
             Err(error) => {
                 permit.failed();
@@ -344,13 +350,17 @@ impl<T: Send + 'static> Connections<T> {
 }
 
 /// An open connection among the others, until it is dropped: a request that drives one may be given up.
-struct Registered<'a, T> {
-    connections: &'a Connections<T>,
+struct Registered<'a, T, D> {
+    connections: &'a Connections<T, D>,
     number: u64,
 }
 
-impl<'a, T: Send + 'static> Registered<'a, T> {
-    fn new(connections: &'a Connections<T>, number: u64, link: &Arc<Link>) -> Registered<'a, T> {
+impl<'a, T: Send + 'static, D: Dial> Registered<'a, T, D> {
+    fn new(
+        connections: &'a Connections<T, D>,
+        number: u64,
+        link: &Arc<Link>,
+    ) -> Registered<'a, T, D> {
         connections.open_links().insert(number, link.clone());
         Registered {
             connections,
@@ -359,7 +369,7 @@ impl<'a, T: Send + 'static> Registered<'a, T> {
     }
 }
 
-impl<T> Drop for Registered<'_, T> {
+impl<T, D> Drop for Registered<'_, T, D> {
     fn drop(&mut self) {
         let open = &self.connections.open;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -367,13 +377,13 @@ impl<T> Drop for Registered<'_, T> {
     }
 }
 
-struct OfLink<'a, T> {
-    connections: &'a Connections<T>,
+struct OfLink<'a, T, D> {
+    connections: &'a Connections<T, D>,
     /// That of provisioning is of no device.
     link: &'a Link,
 }
 
-impl<T: Send + 'static> OfLink<'_, T> {
+impl<T: Send + 'static, D: Dial> OfLink<'_, T, D> {
     /// Sends a notice to those that it is for.
     fn send<'r>(
         &self,
@@ -388,7 +398,7 @@ impl<T: Send + 'static> OfLink<'_, T> {
     }
 }
 
-impl<T: Send + 'static> Surroundings for OfLink<'_, T> {
+impl<T: Send + 'static, D: Dial> Surroundings for OfLink<'_, T, D> {
     fn reached(&self) {
         if self.connections.outage.succeeded() {
             tracing::info!(url = self.connections.url, "ThingsBoard answers again");
@@ -433,8 +443,8 @@ impl<T: Send + 'static> Surroundings for OfLink<'_, T> {
 }
 
 /// Keeps a device's connection open as long as there is a reason for it.
-async fn run<T: Send + 'static>(
-    connections: Arc<Connections<T>>,
+async fn run<T: Send + 'static, D: Dial>(
+    connections: Arc<Connections<T, D>>,
     device: Arc<Device>,
     link: Arc<Link>,
 ) {
@@ -463,6 +473,7 @@ async fn run<T: Send + 'static>(
             connections.opener.acquire(true).await
         } else {
             tokio::select! {
+                biased;
                 acquired = connections.opener.acquire(false) => acquired,
                 // It goes before those without requests, then.
                 () = poll_fn(|context| link.poll_request(context)) => continue,
@@ -529,7 +540,7 @@ fn not_opened(end: End) -> Option<&'static str> {
 }
 
 /// Logs lost connections, until those that are still needed are open again.
-async fn log_losses<T: Send + 'static>(connections: Arc<Connections<T>>) {
+async fn log_losses<T: Send + 'static, D: Dial>(connections: Arc<Connections<T, D>>) {
     loop {
         tokio::time::sleep(LOSSES_TICK).await;
         let (line, is_pending) = {
@@ -565,9 +576,9 @@ async fn log_losses<T: Send + 'static>(connections: Arc<Connections<T>>) {
 }
 
 /// Refuses requests until then.
-async fn refuse_until<T: Send + 'static>(
+async fn refuse_until<T: Send + 'static, D: Dial>(
     until: Instant,
-    connections: &Connections<T>,
+    connections: &Connections<T, D>,
     link: &Link,
     backoff: &Backoff,
 ) {

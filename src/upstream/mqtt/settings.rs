@@ -30,6 +30,24 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// For a server that is no socket's.
+    #[cfg(test)]
+    pub(crate) fn simulated() -> Settings {
+        Settings {
+            host: "thingsboard.example".to_owned(),
+            port: 1883,
+            is_tls: false,
+            tls: Tls::new(&crate::upstream::TlsFiles::default(), false).unwrap(),
+            timeout: Duration::from_secs(10),
+            max_in_flight: 1024,
+            max_downlink: 64,
+            max_packages: 8,
+            max_connections: 20_000,
+            connects_per_second: 500,
+            alive_for: Duration::from_secs(900),
+        }
+    }
+
     /// `mqtt://host:port`
     pub(super) fn uri(&self) -> String {
         let scheme = if self.is_tls { "mqtts" } else { "mqtt" };

@@ -189,6 +189,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
         tokio::select! {
+            biased;
             () = progress => {}
             room = surroundings.room(), if is_waiting => {
                 if let Some(notice) = driver.notices.pop_front() {

@@ -138,6 +138,8 @@ pub(crate) struct Mqtt {
     pub(crate) dead_subscriptions: u32,
     /// How long the PUBACKs of the latest commands took, in microseconds, oldest first.
     command_delays: VecDeque<u64>,
+    /// The number of further changes of attributes that are sent later, and how much.
+    pub(crate) delayed_changes: (u32, Duration),
 }
 
 /// As many are kept.
@@ -178,6 +180,18 @@ impl Mqtt {
         let dead = self.dead_subscriptions > 0;
         self.dead_subscriptions = self.dead_subscriptions.saturating_sub(1);
         dead
+    }
+
+    /// How much later the next change of attributes is sent, in milliseconds.
+    pub(super) fn change_delay_ms(&mut self) -> u64 {
+        let (times, by) = &mut self.delayed_changes;
+        match times.checked_sub(1) {
+            Some(left) => {
+                *times = left;
+                crate::clock::in_ms(*by)
+            }
+            None => 0,
+        }
     }
 
     fn buckets_mut(&mut self, device: &Arc<str>) -> &mut Buckets {

@@ -52,7 +52,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = self.close.notified() => return,
-                // It has told each exchange why.
+                // Each exchange has its error.
                 _ended = &mut self.socket => return,
                 _ = ticks.tick() => match silence.tick(&self.traffic) {
                     Step::Wait => {}

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+#[cfg(test)]
+mod tests;
+
 /// Reads in a row before other tasks get their turn. `h2` queues interim replies for their exchange without a bound; so the
 /// exchange counts them before there are many.
 const READS_IN_A_ROW: u8 = 8;
