@@ -83,12 +83,16 @@ pub trait Upstream: Send + Sync + 'static {
     /// Sends one request and waits for its outcome. Never retries what may have been written.
     fn send(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
 
-    /// Sends a post of a device without a task for it, if that is possible: its outcome is then reported. Otherwise the
-    /// request is returned.
+    /// Sends a post of a device without a task for it, if that is possible and it is accepted: its outcome is then reported.
+    /// If it is not possible the request is returned.
     ///
     /// # Errors
     /// The request, which is to be [sent](Self::send).
-    fn try_post(&self, request: Request, _report: impl FnOnce() -> Report) -> Result<(), Request> {
+    fn try_post(
+        &self,
+        request: Request,
+        _accept: impl FnOnce(&Operation) -> Option<Report>,
+    ) -> Result<(), Request> {
         Err(request)
     }
 

@@ -138,7 +138,8 @@ impl Completion {
         }
     }
 
-    fn not_sent(ticket: Ticket, response: Response) -> Completion {
+    /// ThingsBoard would have refused it.
+    pub(super) fn not_sent(ticket: Ticket, response: Response) -> Completion {
         Completion {
             ticket,
             length: 0,

@@ -1,7 +1,8 @@
 //! One call to ThingsBoard, in a task of its own.
 
 use crate::calls::{Call, Completion, Ticket};
-use crate::upstream::{Answer, Error, Report, Upstream};
+use crate::mapping::unanswerable;
+use crate::upstream::{Answer, Error, Operation, Report, Upstream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -46,11 +47,16 @@ pub(crate) fn try_post<U: Upstream>(
     if ticket.is_abortable() {
         return Some(Call { ticket, request });
     }
-    let report = || -> Report {
+    let accept = |operation: &Operation| -> Option<Report> {
+        // What `Call::prepare` does for a post.
+        if let Err(refusal) = unanswerable::check(operation) {
+            let _ = completions.try_send(Completion::not_sent(ticket, refusal));
+            return None;
+        }
         let mut last = LastCompletion(Some((ticket, completions.clone())));
-        Box::new(move |outcome| last.send(outcome))
+        Some(Box::new(move |outcome| last.send(outcome)))
     };
-    let posted = upstream.try_post(request, report);
+    let posted = upstream.try_post(request, accept);
     posted.err().map(|request| Call { ticket, request })
 }
 
@@ -93,6 +99,7 @@ impl Drop for CompletionGuard {
 mod tests {
     use super::*;
     use crate::calls::parsing::Parsed;
+    use crate::device::{AccessToken, Device};
     use crate::dtls::SessionId;
     use crate::mapping::response::AnswerKind;
     use crate::upstream::Request;
@@ -153,13 +160,16 @@ mod tests {
         fn try_post(
             &self,
             request: Request,
-            report: impl FnOnce() -> Report,
+            accept: impl FnOnce(&Operation) -> Option<Report>,
         ) -> Result<(), Request> {
-            let Request::Provision { body } = request else {
+            let Request::Device { operation, .. } = request else {
                 panic!("unexpected request");
             };
-            let report = report();
-            if self.0 {
+            let report = accept(&operation);
+            if self.0
+                && let Some(report) = report
+            {
+                let body = Bytes::new();
                 report(Ok(Answer { body }));
             }
             Ok(())
@@ -170,20 +180,28 @@ mod tests {
     fn a_call_without_a_task_has_one_completion_even_if_it_is_dropped() {
         for is_reported in [true, false] {
             let (completed, mut completions) = mpsc::channel(2);
-            let call = |expect| {
+            let call = |expect, body: &'static str| {
                 let ticket = Ticket::Exchange {
                     session: SessionId(1),
                     exchange: ExchangeId(1),
                     expect,
                 };
-                let body = Bytes::new();
-                let request = Request::Provision { body };
+                let device = Arc::new(Device {
+                    name: "meter".into(),
+                    token: AccessToken::new("TOKEN").unwrap(),
+                });
+                let operation = Operation::PostTelemetry(body.into());
+                let request = Request::Device { device, operation };
                 Call { ticket, request }
             };
-            let abortable = call(AnswerKind::Attributes);
+            let abortable = call(AnswerKind::Attributes, "{}");
             let upstream = Reporting(is_reported);
             assert!(try_post(&upstream, abortable, &completed).is_some());
-            let post = call(AnswerKind::Created);
+            let refused = call(AnswerKind::Created, "[]");
+            assert!(try_post(&upstream, refused, &completed).is_none());
+            let refused = completions.try_recv().unwrap();
+            assert!(matches!(refused.outcome, Ok(Parsed::NotSent(_))));
+            let post = call(AnswerKind::Created, "{a:1}");
             let ticket = post.ticket;
             assert!(try_post(&upstream, post, &completed).is_none());
             let completion = completions.try_recv().unwrap();

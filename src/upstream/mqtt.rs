@@ -20,6 +20,12 @@
 //! | [`losses`] | lost connections in few log lines |
 //! | [`counters`] | what is counted |
 //!
+//! # One thread
+//!
+//! The tasks of the connections run where the loop does: what a message takes here is less than waking another thread for it
+//! and being woken again. For the same reason a short post on an open connection has no task and no timer of its own
+//! ([`try_post`](Mqtt::try_post)). Longer bodies, and answers, are read in the tasks of their calls, elsewhere.
+//!
 //! # Nothing is sent twice
 //!
 //! A request of which anything may have been written is not sent again: it is [`Error::Unreachable`](super::Error), and the
@@ -202,7 +208,7 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
     pub(crate) fn try_post(
         &self,
         request: Request,
-        report: impl FnOnce() -> Report,
+        accept: impl FnOnce(&Operation) -> Option<Report>,
     ) -> Result<(), Request> {
         let time = request.deadline(self.timeout);
         let (device, operation) = match request {
@@ -216,11 +222,14 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         let Ok(place) = self.requests.clone().try_acquire_owned() else {
             return Err(Request::Device { device, operation });
         };
+        let Some(report) = accept(&operation) else {
+            return Ok(());
+        };
         let counters = self.connections.counters().clone();
         let bytes = operation.body_length();
         let now = now();
         let request = LinkRequest {
-            waiter: Waiter::reporting(report(), Place::new(place), bytes, counters),
+            waiter: Waiter::reporting(report, Place::new(place), bytes, counters),
             message: Message::Unchecked(operation),
             deadline: now + time,
         };

@@ -8,8 +8,8 @@
 use super::http::tls::Tls;
 use super::mqtt::{self, Convert};
 use super::{
-    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Report, Request,
-    Settings, SettingsError, ThingsBoard, TlsFiles, Upstream,
+    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Operation, Report,
+    Request, Settings, SettingsError, ThingsBoard, TlsFiles, Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
@@ -89,9 +89,13 @@ impl<T: Send + 'static> Upstream for Server<T> {
         }
     }
 
-    fn try_post(&self, request: Request, report: impl FnOnce() -> Report) -> Result<(), Request> {
+    fn try_post(
+        &self,
+        request: Request,
+        accept: impl FnOnce(&Operation) -> Option<Report>,
+    ) -> Result<(), Request> {
         match self.mqtt() {
-            Some(mqtt) => mqtt.try_post(request, report),
+            Some(mqtt) => mqtt.try_post(request, accept),
             None => Err(request),
         }
     }

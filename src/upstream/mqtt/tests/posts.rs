@@ -32,7 +32,8 @@ async fn they_are_sent_in_their_order_once_there_is_a_connection() {
     let gateway = gateway(&settings(&broker));
     let (report, mut outcomes) = outcomes();
     let (device, upstream) = (device(1), gateway.upstream.clone());
-    let post = |number: usize, text| upstream.try_post(telemetry(&device, text), || report(number));
+    let post =
+        |number: usize, text| upstream.try_post(telemetry(&device, text), |_| Some(report(number)));
     assert!(post(0, "{}".to_owned()).is_err(), "no connection");
     gateway.post(&device).await.unwrap();
     for number in 1..=100 {
@@ -75,7 +76,11 @@ async fn they_take_a_place_until_their_outcome_is_reported() {
     gateway.post(&device).await.unwrap();
     broker.script(|script| script.puback.insert("v2/t/j".to_owned(), None));
     let (report, mut outcomes) = outcomes();
-    let post = |number| upstream.try_post(telemetry(&device, "{}".to_owned()), || report(number));
+    let post = |number| {
+        upstream.try_post(telemetry(&device, "{}".to_owned()), |_| {
+            Some(report(number))
+        })
+    };
     post(1).unwrap();
     assert!(post(2).is_err(), "no place");
     // What was written is not sent again.
