@@ -133,7 +133,10 @@ impl<U: Upstream> Driver<U> {
             now() + heap_trim::CHECK_INTERVAL,
         );
         loop {
-            self.send_all();
+            if self.send_all() {
+                // Connections in this thread write now, and ThingsBoard need not wait until all datagrams are handled.
+                tokio::task::yield_now().await;
+            }
             let wanted = [self.core.next_timeout(), self.paused_until];
             let regular = counters_at.min(heap_at);
             let deadline = wanted.into_iter().flatten().fold(regular, Instant::min);
@@ -327,8 +330,9 @@ impl<U: Upstream> Driver<U> {
         }
     }
 
-    /// Sends all datagrams, and begins and aborts calls.
-    fn send_all(&mut self) {
+    /// Sends all datagrams, and begins and aborts calls. Returns whether any call is on a connection already.
+    fn send_all(&mut self) -> bool {
+        let mut is_posted = false;
         while let Some(transmit) = self.core.poll_transmit() {
             let path = transmit.path;
             let sent = self.udp.send(path.remote, path.local, &transmit.datagram);
@@ -336,6 +340,7 @@ impl<U: Upstream> Driver<U> {
         }
         while let Some(call) = self.core.poll_call() {
             let Some(call) = task::try_post(&*self.upstream, call, &self.completed) else {
+                is_posted = true;
                 continue;
             };
             let ticket = call.ticket;
@@ -355,6 +360,7 @@ impl<U: Upstream> Driver<U> {
                 call.abort();
             }
         }
+        is_posted
     }
 }
 
