@@ -173,9 +173,9 @@ impl AtomicCounters {
 
     /// A request was refused because of its body.
     pub(super) fn refused_body(&self, error: &Error) {
-        let reason = match error {
-            Error::Rejected(Rejection::TooLarge) => "too_large",
-            _ => "body",
+        let reason = match matches!(error, Error::Rejected(Rejection::TooLarge)) {
+            true => "too_large",
+            false => "body",
         };
         self.refused(reason, 1);
     }

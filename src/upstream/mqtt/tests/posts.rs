@@ -4,14 +4,14 @@ use super::super::link::Message as LinkMessage;
 use super::*;
 use tokio::time::timeout;
 
-type Outcomes = mpsc::UnboundedReceiver<(usize, Result<Answer, Error>)>;
+type Outcomes = mpsc::Receiver<(usize, Result<Answer, Error>)>;
 
 /// Reports go there, with the number of the post.
 fn outcomes() -> (impl Fn(usize) -> Report, Outcomes) {
-    let (sender, outcomes) = mpsc::unbounded_channel();
+    let (sender, outcomes) = mpsc::channel(128);
     let report = move |number| -> Report {
         let sender = sender.clone();
-        Box::new(move |outcome| sender.send((number, outcome)).unwrap())
+        Box::new(move |outcome| sender.try_send((number, outcome)).unwrap())
     };
     (report, outcomes)
 }
