@@ -1,5 +1,5 @@
 //! What a device's MQTT connection receives of ThingsBoard's own accord, parsed in the connection's task and not in the
-//! loop. The task is in the loop's thread, and ThingsBoard's packets have a bound.
+//! loop. Where the task is in the loop's thread, large bodies are parsed in another.
 
 use crate::device::Device;
 use crate::downlink::attribute_json::Update;

@@ -35,7 +35,8 @@ pub(super) fn run(
     sighups: mpsc::Receiver<()>,
     config: Config,
 ) -> Result<(), Failed> {
-    let is_own = config.upstream.url.is_mqtt();
+    // Handshakes of TLS would keep the loop waiting.
+    let is_own = config.upstream.url.is_mqtt() && !config.upstream.url.is_tls();
     raise_open_files(&config.upstream);
     if let Some(warning) = limits::warning_of_ports(&config.upstream) {
         warn!("{warning}");

@@ -429,15 +429,27 @@ impl<T: Send + 'static, D: Dial> Surroundings for OfLink<'_, T, D> {
         }
     }
 
-    async fn room(&self) -> impl FnOnce(Notice) {
+    async fn notify(&self, notice: Notice) {
+        let connections = self.connections;
         // Were it given back to be taken afterwards, the next one that waits would have it.
         let most = self.link.most_recipients();
-        let room = self.connections.notices.reserve_many(most).await;
-        move |notice| {
-            // If the channel is closed, the loop is shutting down.
-            if let Ok(room) = room {
-                self.send(room, self.link.recipients(&notice));
-            }
+        // If the channel is closed, the loop is shutting down.
+        let Ok(room) = connections.notices.reserve_many(most).await else {
+            return;
+        };
+        if !notice.is_large() {
+            self.send(room, self.link.recipients(&notice));
+            return;
+        }
+        let recipients = self.link.recipients(&notice);
+        let convert = connections.convert;
+        let messages = connections.runtime.spawn_blocking(move || {
+            let convert = |(device, notice)| convert(&device, notice);
+            recipients.into_iter().map(convert).collect::<Vec<T>>()
+        });
+        // It fails only if the runtime ends.
+        for (room, message) in room.zip(messages.await.unwrap_or_default()) {
+            room.send(message);
         }
     }
 }

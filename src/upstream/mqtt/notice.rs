@@ -38,6 +38,23 @@ pub(crate) enum Notice {
     TokenRefused,
 }
 
+/// Bodies above this are not parsed in the loop's thread, in which the connections are: 8 KiB take some 0.1 ms.
+const LARGE: usize = 8 * 1024;
+
+impl Notice {
+    /// Whether its body takes long to parse.
+    pub(super) fn is_large(&self) -> bool {
+        match self {
+            Notice::Attributes { body, .. } | Notice::Command { body, .. } => body.len() > LARGE,
+            Notice::Subscribed { .. }
+            | Notice::Interrupted { .. }
+            | Notice::Displaced
+            | Notice::RateLimited
+            | Notice::TokenRefused => false,
+        }
+    }
+}
+
 /// A command with its id, as HTTP has it. Over MQTT the id is in the topic.
 pub(super) fn command_body(id: u32, payload: &Bytes) -> Bytes {
     let Some(members) = payload.trim_ascii_start().strip_prefix(b"{") else {

@@ -40,8 +40,9 @@ pub(super) trait Surroundings {
     fn counters(&self) -> &AtomicCounters;
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
-    /// Waits until there is room for one, in turn with all other connections, and returns what takes it.
-    fn room(&self) -> impl Future<Output = impl FnOnce(Notice) + Send> + Send;
+    /// Waits until there is room, in turn with all other connections, and passes the notice on. What would keep others waiting
+    /// is parsed in another thread.
+    fn notify(&self, notice: Notice) -> impl Future<Output = ()> + Send;
 }
 
 /// How a connection has ended.
@@ -94,6 +95,8 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+    // On the heap while there is one: it keeps its turn while other things happen.
+    let mut notification = None;
     loop {
         let mut ended = None;
         while let Some(event) = driver.connection.poll_event() {
@@ -153,10 +156,11 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             };
             driver.notices.push_back(notice);
         }
-        while let Some(notice) = driver.notices.pop_front() {
-            if let Err(notice) = surroundings.try_notify(notice) {
-                driver.notices.push_front(notice);
-                break;
+        while notification.is_none()
+            && let Some(notice) = driver.notices.pop_front()
+        {
+            if let Err(notice) = try_notify(surroundings, notice) {
+                notification = Some(Box::pin(surroundings.notify(notice)));
             }
         }
         if driver.notices.is_empty() {
@@ -176,9 +180,12 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             link.set_up(false);
             link.give_back(unsent);
+            if let Some(notification) = notification.take() {
+                notification.await;
+            }
             while let Some(notice) = driver.notices.pop_front() {
-                if let Err(notice) = surroundings.try_notify(notice) {
-                    surroundings.room().await(notice);
+                if let Err(notice) = try_notify(surroundings, notice) {
+                    surroundings.notify(notice).await;
                 }
             }
             driver.write_last_bytes().await;
@@ -186,17 +193,23 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             let reason = driver.reason;
             return Ended { end, up, reason };
         }
-        let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
-        tokio::select! {
-            biased;
-            () = progress => {}
-            room = surroundings.room(), if is_waiting => {
-                if let Some(notice) = driver.notices.pop_front() {
-                    room(notice);
-                }
-            }
+        match &mut notification {
+            None => progress.await,
+            Some(notified) => tokio::select! {
+                biased;
+                () = progress => {}
+                () = notified => notification = None,
+            },
         }
+    }
+}
+
+/// Passes a notice on at once, or returns it if there is no room, or if it takes long to parse.
+fn try_notify(surroundings: &impl Surroundings, notice: Notice) -> Result<(), Notice> {
+    match notice.is_large() {
+        true => Err(notice),
+        false => surroundings.try_notify(notice),
     }
 }
 

@@ -51,6 +51,32 @@ async fn a_message_is_acknowledged_when_the_device_has_it() {
     broker.wait(|script| script.acknowledged == [2, 1]).await;
 }
 
+/// Large bodies are parsed in another thread.
+#[tokio::test]
+async fn large_messages_stay_in_their_order_among_small_ones() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    let bodies = (1_u16..=40).map(|id| {
+        let length = if id % 3 == 0 { 20_000 } else { 1 };
+        (id, format!("{{\"a\":\"{}\"}}", "x".repeat(length)))
+    });
+    for (id, body) in bodies.clone() {
+        send(&broker, server::publish(id, "v2/a/j", body.as_bytes()));
+    }
+    for (id, expected) in bodies {
+        let Notice::Attributes {
+            body,
+            acknowledgement,
+        } = gateway.notice().await
+        else {
+            panic!();
+        };
+        assert_eq!((acknowledgement.packet, body), (id, Bytes::from(expected)));
+    }
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_opened_again_and_old_acknowledgements_are_dropped() {
     let mut broker = Broker::new().await;
