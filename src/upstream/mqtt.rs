@@ -22,9 +22,10 @@
 //!
 //! # One thread
 //!
-//! The tasks of the connections run where the loop does: what a message takes here is less than waking another thread for it
-//! and being woken again. For the same reason a short post on an open connection has no task and no timer of its own
-//! ([`try_post`](Mqtt::try_post)). Longer bodies, and answers, are read in the tasks of their calls, elsewhere.
+//! Without TLS, the tasks of the connections run where the loop does: what a message takes here is less than waking another
+//! thread for it and being woken again. For the same reason a short post on an open connection has no task and no timer of its
+//! own ([`try_post`](Mqtt::try_post)). Large messages to devices are parsed in another thread, longer bodies and answers in the
+//! tasks of their calls. With TLS the connections run in the other threads, since a handshake would keep the loop waiting.
 //!
 //! # Nothing is sent twice
 //!
@@ -204,7 +205,8 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         outgoing
     }
 
-    /// Sends a post of a device on its open connection, without a task for it. Returns it if it needs one.
+    /// Sends a post of a device, after all that were posted before it. On an open connection it needs no task. Returns it if
+    /// it is no short post, or if there is no place for it.
     pub(crate) fn try_post(
         &self,
         request: Request,
@@ -215,26 +217,71 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
             Request::Device { device, operation } if operation.is_post() => (device, operation),
             other @ (Request::Device { .. } | Request::Provision { .. }) => return Err(other),
         };
-        let link = self.connections.open_link(&device);
-        let Some(open) = link.as_ref().and_then(|link| link.if_open()) else {
-            return Err(Request::Device { device, operation });
-        };
         let Ok(place) = self.requests.clone().try_acquire_owned() else {
             return Err(Request::Device { device, operation });
         };
         let Some(report) = accept(&operation) else {
             return Ok(());
         };
+        let place = Place::new(place);
         let counters = self.connections.counters().clone();
         let bytes = operation.body_length();
         let now = now();
+        let deadline = now + time;
+        let message = Message::Unchecked(operation);
+        let link = self.connections.open_link(&device);
+        let Some(open) = link.as_ref().and_then(|link| link.if_open()) else {
+            let (outcome, answered) = oneshot::channel();
+            let request = LinkRequest {
+                waiter: Waiter::new(outcome, place, bytes, counters),
+                message,
+                deadline,
+            };
+            self.report_once_connected(&device, request, answered, report);
+            return Ok(());
+        };
         let request = LinkRequest {
-            waiter: Waiter::reporting(report, Place::new(place), bytes, counters),
-            message: Message::Unchecked(operation),
-            deadline: now + time,
+            waiter: Waiter::reporting(report, place, bytes, counters),
+            message,
+            deadline,
         };
         open.push(request, now + self.alive_for);
         Ok(())
+    }
+
+    /// Adds a request to those that wait for the device's connection: now, so that it stays in order. A task minds its
+    /// deadline.
+    fn report_once_connected(
+        &self,
+        device: &Arc<Device>,
+        request: LinkRequest,
+        answered: oneshot::Receiver<Result<Answer, Error>>,
+        report: Report,
+    ) {
+        let (deadline, alive_until) = (request.deadline, now() + self.alive_for);
+        // It is taken once, whichever link accepts it.
+        let request = std::cell::Cell::new(Some(request));
+        let added = self.connections.change(device, true, |demand| {
+            if let Some(request) = request.take() {
+                demand.alive_until.get_or_insert(alive_until);
+                demand.push_request(request);
+            }
+        });
+        if let Err(error) = added {
+            report(Err(error));
+            return;
+        }
+        let (connections, device) = (self.connections.clone(), device.clone());
+        self.connections.runtime().spawn(async move {
+            let outcome = tokio::time::timeout_at(deadline.into(), answered).await;
+            if outcome.is_err() {
+                connections.remove_given_up(&device);
+            }
+            report(match outcome {
+                Ok(answered) => answered.unwrap_or(Err(Error::Unreachable)),
+                Err(_elapsed) => Err(Error::Timeout),
+            });
+        });
     }
 
     fn waiter(

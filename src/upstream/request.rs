@@ -152,8 +152,8 @@ impl Operation {
     }
 }
 
-/// Longer bodies are read in a task, and may be for HTTP.
-const LONGEST_POST: usize = 4 * 1024;
+/// Longer bodies come in blocks. They are read in a task of their own, and may be for HTTP.
+const LONGEST_POST: usize = 16 * 1024;
 
 impl Operation {
     /// Whether it brings ThingsBoard a short body, and has an answer without one.

@@ -178,6 +178,11 @@ impl<T: Send + 'static, D: Dial> Connections<T, D> {
         }
     }
 
+    /// Where the connections' tasks run.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     /// The device's link, unless connections are being closed.
     pub(super) fn open_link(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
         (!self.is_closing()).then(|| self.find(device))?
