@@ -76,12 +76,22 @@ struct Delivered {
     connection: Option<ConnectionId>,
     received: Instant,
     delivered: Instant,
+    /// Until when it is recognised at most.
+    recognised_until: Instant,
+    /// The same, if ThingsBoard may have restarted meanwhile.
     expires: Instant,
     reply: Reply,
     /// The gateway replies to it itself.
     error: Option<CommandError>,
     /// ThingsBoard has restarted since, and the id may be another command's: no reply to this one may reach ThingsBoard.
     is_outdated: bool,
+}
+
+impl Delivered {
+    fn recognise_until(&mut self, until: Instant) {
+        self.recognised_until = until;
+        self.expires = until;
+    }
 }
 
 /// Where the reply to a delivered command is.
@@ -153,7 +163,7 @@ impl CommandQueue {
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
             known.is_outdated = false;
             known.connection = connection.or(known.connection);
-            known.expires = known.expires.max(now + recognised_for(connection));
+            known.recognise_until(known.expires.max(now + recognised_for(connection)));
             return Pushed::Repeated(match known.reply {
                 Reply::None => match known.error {
                     Some(error) => Repeated::Rejected(error),
@@ -252,6 +262,7 @@ impl CommandQueue {
             connection,
             received,
             delivered: now,
+            recognised_until: now + recognised_for(connection),
             expires: now + recognised_for(connection),
             reply: Reply::None,
             error: None,
@@ -300,7 +311,7 @@ impl CommandQueue {
         let known = self.delivered_mut(id);
         let known = known.filter(|known| known.reply == Reply::InFlight)?;
         known.reply = Reply::Accepted;
-        known.expires = now + RECOGNISED_AFTER_REPLY;
+        known.recognise_until(now + RECOGNISED_AFTER_REPLY);
         Some(now.saturating_duration_since(known.received))
     }
 
@@ -315,9 +326,10 @@ impl CommandQueue {
     }
 
     /// ThingsBoard may have restarted, and number commands from 0 again: delivered commands are not recognised for much longer.
+    /// If it may have once more, that counts from then: while connections break again and again, acknowledgements get lost.
     pub(crate) fn may_have_restarted(&mut self, now: Instant) {
         for known in &mut self.delivered {
-            known.expires = known.expires.min(now + RECOGNISED_AFTER_OUTAGE);
+            known.expires = known.recognised_until.min(now + RECOGNISED_AFTER_OUTAGE);
         }
     }
 

@@ -123,6 +123,23 @@ fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
 }
 
 #[test]
+fn while_connections_break_again_and_again_a_delivered_command_is_recognised() {
+    let now = start();
+    let mut queue = delivered(now, 0, "x");
+    let half = MINUTE / 2;
+    for outage in 0..5 {
+        queue.may_have_restarted(now + half * outage);
+    }
+    let repeated = queue.push(now + half * 5, body(0, "x"), None);
+    assert_eq!(repeated, unanswered(now));
+    // Its time is over at last, whatever happens.
+    for outage in 0..25 {
+        queue.may_have_restarted(now + half * (5 + outage));
+    }
+    assert_eq!(queue.push(now + half * 30, body(0, "x"), None), Pushed::New);
+}
+
+#[test]
 fn a_command_is_recognised_for_some_seconds_after_its_reply() {
     let now = start();
     let mut queue = delivered(now, 0, "x");
