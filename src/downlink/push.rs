@@ -35,7 +35,7 @@
 //! The gateway can't tell these apart, so it keeps them all, for a day at most. What ThingsBoard sends again has the same
 //! id and body: it is found among the queued commands, of which it renews the acknowledgement, or among the delivered
 //! ones, and then it is acknowledged at once, so that it becomes DELIVERED. A delivered one is remembered for a day,
-//! however late its acknowledgement was, but only for a minute after the last connection began: ids begin at 0 again if
+//! however late its acknowledgement was, but only for a minute of the next connection: ids begin at 0 again if
 //! ThingsBoard has restarted. (A persistent command that it restores after its restart has another id, and is delivered
 //! again if it was not acknowledged before.)
 //!

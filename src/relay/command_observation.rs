@@ -13,7 +13,7 @@ use super::command_queue::{CommandQueue, Pushed, Repeated};
 use super::liveness::{Observation, Observer};
 use super::{ObservationEnd, RelayContext, RelayEffect};
 use crate::downlink::{
-    Acknowledgement, Command, Downlink, Event, Form, Kind, Mode, Receipt, Repeat,
+    Acknowledgement, Command, Downlink, Event, Form, Kind, Mode, Reads, Receipt, Repeat,
 };
 use std::time::Instant;
 
@@ -265,6 +265,9 @@ impl CommandObservation {
         let acknowledgement = event.acknowledgement();
         let event = event.map(|command| self.receive(now, command, acknowledgement, context));
         let handled = self.downlink.handle(now, event, &mut context.downlink());
+        if handled.reads == Reads::Suspended {
+            self.queue.interrupted();
+        }
         if handled.may_have_restarted {
             self.queue.may_have_restarted(now);
         }

@@ -325,8 +325,17 @@ impl CommandQueue {
         true
     }
 
+    /// The connection is lost, and acknowledgements with it. Until the next one ThingsBoard can send nothing again, so that
+    /// time does not count.
+    pub(crate) fn interrupted(&mut self) {
+        for known in &mut self.delivered {
+            if known.connection.is_some() {
+                known.expires = known.recognised_until;
+            }
+        }
+    }
+
     /// ThingsBoard may have restarted, and number commands from 0 again: delivered commands are not recognised for much longer.
-    /// If it may have once more, that counts from then: while connections break again and again, acknowledgements get lost.
     pub(crate) fn may_have_restarted(&mut self, now: Instant) {
         for known in &mut self.delivered {
             known.expires = known.recognised_until.min(now + RECOGNISED_AFTER_OUTAGE);

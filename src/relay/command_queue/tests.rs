@@ -123,20 +123,30 @@ fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
 }
 
 #[test]
-fn while_connections_break_again_and_again_a_delivered_command_is_recognised() {
+fn the_time_without_a_connection_does_not_count_for_a_command_that_is_acknowledged() {
     let now = start();
-    let mut queue = delivered(now, 0, "x");
-    let half = MINUTE / 2;
-    for outage in 0..5 {
-        queue.may_have_restarted(now + half * outage);
+    let acknowledgement = |connection| Acknowledgement {
+        connection: ConnectionId(connection),
+        packet: 1,
+    };
+    let mut queue = CommandQueue::default();
+    queue.push(now, body(0, "x"), Some(acknowledgement(1)));
+    queue.first_delivered(now);
+    for connection in 2..5 {
+        let begins = now + 2 * MINUTE * connection;
+        queue.may_have_restarted(begins);
+        queue.interrupted();
+        let again = queue.push(
+            begins + MINUTE + MINUTE / 60,
+            body(0, "x"),
+            Some(acknowledgement(connection.into())),
+        );
+        assert_eq!(again, unanswered(now));
     }
-    let repeated = queue.push(now + half * 5, body(0, "x"), None);
-    assert_eq!(repeated, unanswered(now));
-    // Its time is over at last, whatever happens.
-    for outage in 0..25 {
-        queue.may_have_restarted(now + half * (5 + outage));
-    }
-    assert_eq!(queue.push(now + half * 30, body(0, "x"), None), Pushed::New);
+    queue.interrupted();
+    queue.may_have_restarted(now + 20 * MINUTE);
+    let new = queue.push(now + 21 * MINUTE, body(0, "x"), Some(acknowledgement(9)));
+    assert_eq!(new, Pushed::New);
 }
 
 #[test]
