@@ -6,6 +6,8 @@
 //!                               └──────────── while there is a reason ◀──────┘
 //! ```
 
+mod of_link;
+
 use super::super::http::connect::{Connector, Server};
 use super::super::http::outage::Outage;
 use super::super::{Error, SettingsError};
@@ -18,9 +20,10 @@ use super::notice::{Acknowledgement, Notice};
 use super::opener::{Opener, Permit as Opening};
 use super::outcome::End;
 use super::settings::Settings;
-use super::task::{Ended, Surroundings, drive};
+use super::task::{Ended, drive};
 use crate::device::Device;
 use crate::shown::Shown;
+use of_link::OfLink;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
@@ -28,8 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{self, Permit};
+use tokio::sync::mpsc;
 
 /// How often it is looked at whether all connections are closed.
 const CLOSING_TICK: Duration = Duration::from_millis(10);
@@ -379,83 +381,6 @@ impl<T, D> Drop for Registered<'_, T, D> {
         let open = &self.connections.open;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         open.remove(&self.number);
-    }
-}
-
-struct OfLink<'a, T, D> {
-    connections: &'a Connections<T, D>,
-    /// That of provisioning is of no device.
-    link: &'a Link,
-}
-
-impl<T: Send + 'static, D: Dial> OfLink<'_, T, D> {
-    /// Sends a notice to those that it is for.
-    fn send<'r>(
-        &self,
-        room: impl Iterator<Item = Permit<'r, T>>,
-        notices: Vec<(Arc<Device>, Notice)>,
-    ) where
-        T: 'r,
-    {
-        for (room, (device, notice)) in room.zip(notices) {
-            room.send((self.connections.convert)(&device, notice));
-        }
-    }
-}
-
-impl<T: Send + 'static, D: Dial> Surroundings for OfLink<'_, T, D> {
-    fn reached(&self) {
-        if self.connections.outage.succeeded() {
-            tracing::info!(url = self.connections.url, "ThingsBoard answers again");
-        }
-    }
-
-    fn connected(&self) {
-        if self.link.most_recipients() > 0 {
-            count(&self.connections.counters.opened);
-            self.connections.not_missing(self.link, Losses::opened);
-        }
-    }
-
-    fn counters(&self) -> &AtomicCounters {
-        &self.connections.counters
-    }
-
-    fn try_notify(&self, notice: Notice) -> Result<(), Notice> {
-        let recipients = self.link.recipients(&notice);
-        match self.connections.notices.try_reserve_many(recipients.len()) {
-            Ok(room) => {
-                self.send(room, recipients);
-                Ok(())
-            }
-            Err(TrySendError::Full(())) => Err(notice),
-            // The loop is shutting down.
-            Err(TrySendError::Closed(())) => Ok(()),
-        }
-    }
-
-    async fn notify(&self, notice: Notice) {
-        let connections = self.connections;
-        // Were it given back to be taken afterwards, the next one that waits would have it.
-        let most = self.link.most_recipients();
-        // If the channel is closed, the loop is shutting down.
-        let Ok(room) = connections.notices.reserve_many(most).await else {
-            return;
-        };
-        if !notice.is_large() {
-            self.send(room, self.link.recipients(&notice));
-            return;
-        }
-        let recipients = self.link.recipients(&notice);
-        let convert = connections.convert;
-        let messages = connections.runtime.spawn_blocking(move || {
-            let convert = |(device, notice)| convert(&device, notice);
-            recipients.into_iter().map(convert).collect::<Vec<T>>()
-        });
-        // It fails only if the runtime ends.
-        for (room, message) in room.zip(messages.await.unwrap_or_default()) {
-            room.send(message);
-        }
     }
 }
 
