@@ -13,6 +13,11 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     let own = CertificateId::of(&config.server.certificate);
     let devices = config.registry.len();
     // Finds mistakes that only the setup of both sides finds. Nothing is bound, and nothing is connected to.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| format!("the runtime can't be started: {error}"))?;
+    // Connections over MQTT ask for it, although none is opened.
+    let _entered = runtime.enter();
     let (pushed, _) = tokio::sync::mpsc::channel::<()>(1);
     crate::upstream::Server::new(&config.upstream, pushed, |_, _| ())
         .map_err(|error| format!("upstream: {error}"))?;
