@@ -8,6 +8,7 @@ mod device;
 mod dumpable;
 mod fingerprint;
 mod healthcheck;
+mod limits;
 mod parse;
 mod serve;
 

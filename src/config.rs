@@ -10,6 +10,7 @@
 //! ([`mod@reference`]).
 
 mod admin;
+mod certificates;
 mod clients;
 mod coap;
 mod devices;

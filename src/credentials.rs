@@ -16,8 +16,8 @@ mod server;
 
 pub(crate) use certificate_error::CertificateError;
 pub use clients::{ClientPolicy, Validity};
-pub(crate) use pem::certificates;
-pub(crate) use period::{Expiry, ExpiryKind, Moment};
+pub(crate) use pem::{certificates, private_key};
+pub(crate) use period::{Expiry, ExpiryKind, Moment, Period};
 pub(crate) use revocation::RevocationError;
 pub use server::ServerCredentials;
 pub(crate) use server::{Certificate, PrivateKey};

@@ -41,7 +41,7 @@ use push::Push;
 use std::time::{Duration, Instant};
 
 /// What can be observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `api/v1/attributes`
     Attributes,
@@ -99,6 +99,36 @@ impl Downlink {
                 push.advance(now, is_wanted, mode, context);
                 None
             }
+        }
+    }
+
+    /// Requests again what may have ended unnoticed, if that is due. Messages are wanted, and none waits for the device.
+    pub(crate) fn renew_if_due(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        context: &mut Context<'_>,
+    ) {
+        match self {
+            // Each poll is a new request.
+            Downlink::Polling(_) => {}
+            Downlink::Push(push) => push.renew_if_due(now, interval, context),
+        }
+    }
+
+    /// When [`renew_if_due`](Self::renew_if_due) has something to do.
+    pub(crate) fn next_renewal(&self) -> Option<Instant> {
+        match self {
+            Downlink::Polling(_) => None,
+            Downlink::Push(push) => push.next_renewal(),
+        }
+    }
+
+    /// A message was acknowledged when ThingsBoard did not expect it any more.
+    pub(crate) fn acknowledged_late(&mut self, now: Instant) {
+        match self {
+            Downlink::Polling(_) => {}
+            Downlink::Push(push) => push.acknowledged_late(now),
         }
     }
 
@@ -190,6 +220,16 @@ impl Downlink {
             Downlink::Polling(polling) => polling.poller().open() > 0,
             Downlink::Push(push) => push.is_open(),
         }
+    }
+
+    /// Whether it is subscribed, or tries to be.
+    pub(crate) fn has_subscription(&self) -> bool {
+        matches!(self, Downlink::Push(push) if push.is_open())
+    }
+
+    /// Whether its subscription works.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        matches!(self, Downlink::Push(push) if push.is_subscribed())
     }
 
     /// The numbers of the polls that are open.

@@ -83,7 +83,13 @@ pub mod ota {
 /// One request to ThingsBoard.
 pub mod upstream {
     pub use crate::upstream::{
-        Acknowledgement, Answer, Error, Kinds, Operation, Request, RequestLine, Settings,
-        ThingsBoard, Upstream,
+        Acknowledgement, Answer, ClientCertificate, ConnectionStatus, Error, Expired, HttpVersion,
+        Kinds, MqttCounters, Operation, Request, RequestLine, Settings, ThingsBoard, TlsFiles,
+        Upstream,
     };
+
+    /// One connection of the MQTT device API, without a socket and without a clock.
+    pub mod mqtt {
+        pub use crate::upstream::{MqttHarness as Harness, MqttReported as Reported};
+    }
 }

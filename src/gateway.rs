@@ -64,6 +64,8 @@ pub struct Settings {
     pub relay: relay::Settings,
     /// How it comes from ThingsBoard.
     pub downlink: Form,
+    /// Over MQTT: devices that have a connection to ThingsBoard, or want one.
+    pub max_connections: usize,
     /// How packages are fetched, and kept for the fleet.
     pub ota: ota::Settings,
 }
@@ -79,6 +81,7 @@ impl Default for Settings {
             calls: CallLimits::default(),
             relay: relay::Settings::default(),
             downlink: Form::default(),
+            max_connections: 20_000,
             ota: ota::Settings::default(),
         }
     }

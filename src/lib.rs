@@ -17,7 +17,7 @@
 //!  device ──UDP──▶ udp ─▶ gateway::driver ─▶ dtls ─▶ device registry ─▶ coap ─▶ mapping
 //!                           ▲   │ the only loop   (certificate → device)          │
 //!                           │   ▼                                                 ▼
-//!                      completions ◀──────── upstream (ThingsBoard HTTP) ◀── relay / ota
+//!                      completions ◀──────── upstream (HTTP or MQTT) ◀────── relay / ota
 //! ```
 //!
 //! `docs/architecture.md` follows a request and a change of an attribute through the files, and says where to change what.

@@ -10,6 +10,7 @@
 //! | [`query`] | query parameters |
 //! | [`package`] | a GET for a package into a range of bytes, and bytes into a block of Block2 |
 //! | [`client_rpc`] | completes the body of a client-side RPC for ThingsBoard's HTTP API |
+//! | [`unanswerable`] | refuses bodies that ThingsBoard would never answer |
 
 pub(crate) mod client_rpc;
 pub(crate) mod package;
@@ -19,3 +20,4 @@ pub(crate) mod representation;
 pub(crate) mod request;
 pub(crate) mod resource;
 pub(crate) mod response;
+pub(crate) mod unanswerable;

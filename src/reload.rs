@@ -1,7 +1,7 @@
 //! Reloads files while the gateway runs, and replaces what was read before.
 //!
-//! Three sources, each replaced as a whole or not at all: the registry (with the token and certificate files it names),
-//! the gateway's certificate and key, and the trust anchors and revocation lists. [`watch`] finds changed files; SIGHUP
+//! Four sources, each replaced as a whole or not at all: the registry (with the token and certificate files it names), the
+//! gateway's certificate and key, the trust anchors and revocation lists, and the files for TLS to ThingsBoard. [`watch`] finds changed files; SIGHUP
 //! reloads all. A source with mistakes is refused: they are logged line by line as `check` prints them, the refusal is
 //! counted, and the previous version stays in use. `gateway.toml` itself is read at the start only.
 //!
@@ -16,7 +16,8 @@ use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles
 use crate::credentials::{Expiry, Moment};
 use crate::device::{Difference, Registry};
 use crate::dtls::{self, engine};
-use crate::gateway::{Change, Handle};
+use crate::gateway::{Change, Handle, UpstreamServer};
+use crate::upstream::TlsFiles;
 use file_status::{FileStatus, ReloadCounts, SharedFileStatus};
 use reader_thread::{Panicked, ReaderThread};
 use rustls_pki_types::UnixTime;
@@ -43,10 +44,17 @@ enum Source {
     Server,
     /// Trust anchors and revocation lists.
     Clients,
+    /// Authorities, certificate and key for TLS to ThingsBoard.
+    Upstream,
 }
 
 impl Source {
-    const ALL: [Source; 3] = [Source::Registry, Source::Server, Source::Clients];
+    const ALL: [Source; 4] = [
+        Source::Registry,
+        Source::Server,
+        Source::Clients,
+        Source::Upstream,
+    ];
 }
 
 impl fmt::Display for Source {
@@ -55,6 +63,7 @@ impl fmt::Display for Source {
             Source::Registry => "device registry",
             Source::Server => "the gateway's certificate and key",
             Source::Clients => "trust anchors and revocation lists",
+            Source::Upstream => "authorities and client certificate of the upstream",
         })
     }
 }
@@ -63,6 +72,7 @@ impl fmt::Display for Source {
 pub(crate) struct Reload {
     sources: Arc<Sources>,
     dtls: dtls::Parameters,
+    upstream: Arc<UpstreamServer>,
     /// The registry in use. Kept here too, so that the loop never frees one.
     registry: Arc<Registry>,
     watches: Watches,
@@ -73,13 +83,21 @@ struct Watches {
     registry: Watch,
     server: Watch,
     clients: Watch,
+    upstream: Watch,
     configuration: Watch,
+}
+
+/// What replaces something.
+enum Replacement {
+    /// In the gateway's loop.
+    Gateway(Change),
+    /// For connections to ThingsBoard that are opened from now on.
+    Upstream(TlsFiles),
 }
 
 /// A source that was read without mistakes.
 struct Loaded {
-    /// Puts it in use.
-    change: Change,
+    replacement: Replacement,
     /// When its certificates and lists end.
     ends: Vec<Expiry>,
     /// `Some` if it is a registry.
@@ -87,21 +105,24 @@ struct Loaded {
 }
 
 impl Reload {
-    /// Reloads these sources for a gateway that starts with `registry`. `watched`: the files of each.
+    /// Reloads these sources for a gateway that starts with `registry` and this upstream. `watched`: the files of each.
     pub(crate) fn new(
         sources: Sources,
         watched: WatchedFiles,
         dtls: dtls::Parameters,
         registry: Arc<Registry>,
+        upstream: Arc<UpstreamServer>,
     ) -> Reload {
         Reload {
             sources: Arc::new(sources),
             dtls,
+            upstream,
             registry,
             watches: Watches {
                 registry: Watch::new(watched.registry),
                 server: Watch::new(watched.server),
                 clients: Watch::new(watched.clients),
+                upstream: Watch::new(watched.upstream),
                 configuration: Watch::new(watched.configuration),
             },
         }
@@ -131,7 +152,9 @@ impl Reload {
                 () = handle.ended() => return,
                 Some(()) = sighups.recv() => {
                     info!("SIGHUP: reloading registry, certificates and revocation lists");
-                    Source::ALL.to_vec()
+                    let mut all = Source::ALL.to_vec();
+                    all.retain(|source| *source != Source::Upstream || self.sources.has_upstream_files());
+                    all
                 }
                 _ = checks.tick() => match self.check(&reader).await {
                     Ok(changed) => changed,
@@ -174,6 +197,7 @@ impl Reload {
             Source::Registry => registry(&sources, &before),
             Source::Server => server(&sources, &dtls),
             Source::Clients => clients(&sources),
+            Source::Upstream => upstream(&sources),
         });
         let Reading { outcome, watched } = match reading.await {
             Ok(reading) => reading,
@@ -202,12 +226,23 @@ impl Reload {
         begun: Instant,
     ) -> Option<Arc<Registry>> {
         let Loaded {
-            change,
+            replacement,
             ends,
             registry,
         } = loaded;
-        if handle.change(change).await.is_err() {
-            return None;
+        match replacement {
+            Replacement::Gateway(change) => {
+                if handle.change(change).await.is_err() {
+                    return None;
+                }
+            }
+            Replacement::Upstream(files) => {
+                if let Err(error) = self.upstream.replace_tls(&files) {
+                    status.update(|status| counts(status, source).refused());
+                    error!("{source} not reloaded: {error}: {STAYS}");
+                    return None;
+                }
+            }
         }
         status.update(|status| {
             counts(status, source).accepted(Moment::from(unix_time()).seconds());
@@ -215,6 +250,7 @@ impl Reload {
                 Source::Registry => {}
                 Source::Server => status.server_ends = ends,
                 Source::Clients => status.clients_end = ends,
+                Source::Upstream => status.upstream_ends = ends,
             }
         });
         let took = now().saturating_duration_since(begun).as_millis();
@@ -261,6 +297,7 @@ fn counts(status: &mut FileStatus, source: Source) -> &mut ReloadCounts {
         Source::Registry => &mut status.registry,
         Source::Server => &mut status.server,
         Source::Clients => &mut status.clients,
+        Source::Upstream => &mut status.upstream,
     }
 }
 
@@ -271,6 +308,7 @@ impl Default for Watches {
             registry: none(),
             server: none(),
             clients: none(),
+            upstream: none(),
             configuration: none(),
         }
     }
@@ -282,6 +320,7 @@ impl Watches {
             Source::Registry => &mut self.registry,
             Source::Server => &mut self.server,
             Source::Clients => &mut self.clients,
+            Source::Upstream => &mut self.upstream,
         }
     }
 
@@ -302,7 +341,7 @@ fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Loaded> {
         let difference = registry.difference_from(before);
         let registry = Arc::new(registry);
         Loaded {
-            change: Change::Registry(registry.clone()),
+            replacement: Replacement::Gateway(Change::Registry(registry.clone())),
             ends: Vec::new(),
             registry: Some((registry, difference)),
         }
@@ -314,7 +353,7 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
     reading.and_then("server.certificate", |server| {
         let engine = engine::Settings::new(&server, dtls)?;
         Ok::<_, engine::SettingsError>(Loaded {
-            change: Change::Server(engine),
+            replacement: Replacement::Gateway(Change::Server(engine)),
             ends: server.expiry().into_iter().collect(),
             registry: None,
         })
@@ -324,7 +363,15 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
 fn clients(sources: &Sources) -> Reading<Loaded> {
     sources.read_clients(unix_time()).map(|clients| Loaded {
         ends: clients.expiries().collect(),
-        change: Change::Clients(clients),
+        replacement: Replacement::Gateway(Change::Clients(clients)),
+        registry: None,
+    })
+}
+
+fn upstream(sources: &Sources) -> Reading<Loaded> {
+    sources.read_upstream(unix_time()).map(|files| Loaded {
+        ends: file_status::upstream_ends(&files),
+        replacement: Replacement::Upstream(files),
         registry: None,
     })
 }

@@ -13,8 +13,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 use test_support::admin::Admin;
+use test_support::client::Client;
 use test_support::coap::{OBSERVE, get};
 use test_support::device::code;
+use test_support::fleet::Fleet;
 use test_support::process::run;
 use test_support::world::{Options, World, eventually, unreachable_url};
 
@@ -265,4 +267,89 @@ fn on_a_loopback_address_requests_under_another_host_name_are_refused() {
         // No browser sends HTTP/1.0 without a Host.
         assert_eq!(admin.send(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_mqtt_the_connections_of_devices_are_shown() {
+    let world = World::with(&Options {
+        admin: true,
+        mqtt: true,
+        sections: "[admin]\nsessions = true\nrequire_upstream = true",
+        ..Options::default()
+    });
+    let admin = Admin::of(&world.gateway);
+    let meter = world.meter().await;
+    assert_eq!(meter.post_telemetry("{a:1}").await, "2.01");
+    let wanted = "MQTT connections: 1 open, 0 waiting to be opened, 0 waiting after a failure\n";
+    eventually("ready", || {
+        // The check has a connection of its own, for a moment.
+        let (status, body) = admin.get("/readyz");
+        status == 200 && body.contains(&format!("ok: {wanted}"))
+    });
+    let of_meter = |wanted: Value| {
+        let (_, text) = admin.send("GET /sessions HTTP/1.0\r\n\r\n");
+        let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+        all[0]["mqtt_connection"] == wanted
+    };
+    assert!(of_meter(json!("open")));
+    let limit = json!({"telemetryLimit": "1:60"});
+    world.simulator.put("/simulator/mqtt", &limit);
+    for expected in ["2.01", "4.29"] {
+        assert_eq!(meter.post_telemetry("{a:1}").await, expected);
+    }
+    let line = "ThingsBoard has closed or refused this device's MQTT connection over a rate limit";
+    assert!(world.await_log(line).contains("meter-17"));
+    assert!(of_meter(json!("backing_off")) || of_meter(Value::Null));
+    world
+        .simulator
+        .post("/simulator/restart", &json!({"downMs": 60_000}));
+    eventually("not ready", || {
+        let (status, body) = admin.get("/readyz");
+        status == 503 && body.contains("not ready: ThingsBoard")
+    });
+}
+
+/// Many connections that are lost together are one line, and so is their return.
+#[test]
+fn over_mqtt_a_restart_of_thingsboard_is_a_few_log_lines() {
+    const DEVICES: usize = 30;
+    let devices = Fleet::new(DEVICES);
+    let world = World::with(&Options {
+        mqtt: true,
+        any_issuer: true,
+        devices: &devices.registry,
+        ..Options::default()
+    });
+    devices.create(&world.simulator);
+    let mut observers: Vec<Client> = Vec::new();
+    for identity in &devices.identities {
+        let mut device = Client::connect(world.address, identity);
+        let mut request = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
+        (request.id, request.token) = (1, vec![1]);
+        device.send(&request);
+        assert_eq!(device.receive().uint(OBSERVE), Some(0));
+        observers.push(device);
+    }
+    let subscribed = |times: usize| {
+        let counts = world.simulator.control("GET", "/simulator/mqtt/counts", "");
+        let counts: Value = serde_json::from_str(&counts).unwrap();
+        counts["subscribes"] == DEVICES * times
+    };
+    eventually("subscriptions", || subscribed(1));
+    world
+        .simulator
+        .post("/simulator/restart", &json!({"downMs": 2500}));
+    let lost = world.await_log("devices' MQTT connections to ThingsBoard were lost");
+    assert!(lost.contains(&format!("\"lost\":{DEVICES}")), "{lost}");
+    let back = world.await_log("the lost MQTT connections to ThingsBoard are open again");
+    assert!(back.contains(&format!("\"opened\":{DEVICES}")), "{back}");
+    eventually("subscriptions again", || subscribed(2));
+    let log = world.log();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("ThingsBoard can't be reached"), 1);
+    assert_eq!(lines("were lost"), 1);
+    assert_eq!(lines("are open again"), 1);
+    let (_, since) = log.split_once("\"listening for CoAPs\"").unwrap();
+    let warnings = since.lines().filter(|line| line.contains("\"WARN\""));
+    assert_eq!(warnings.count(), 2, "{since}");
 }

@@ -146,6 +146,26 @@ fn check_reports_mistakes_of_file_environment_certificates_and_registry_at_once(
 }
 
 #[test]
+fn check_accepts_each_way_to_reach_thingsboard() {
+    let directory = shipped();
+    assert!(certs(directory.path(), &[]).status.success());
+    for url in [
+        "http://127.0.0.1",
+        "https://127.0.0.1",
+        "mqtt://127.0.0.1",
+        "mqtts://127.0.0.1",
+    ] {
+        let environment = [
+            ("COAPS_GATEWAY__UPSTREAM__URL", url),
+            ("COAPS_GATEWAY__UPSTREAM__CA", "certs/ca.pem"),
+        ];
+        let check = gateway_with(directory.path(), &environment, &["check"]);
+        assert!(check.status.success(), "{url}: {}", err(&check));
+        assert!(out(&check).contains(url), "{}", out(&check));
+    }
+}
+
+#[test]
 fn a_sidecar_needs_no_configuration_file_but_a_named_file_must_exist() {
     let directory = tempfile::tempdir().unwrap();
     assert!(certs(directory.path(), &[]).status.success());

@@ -49,7 +49,8 @@ fn keys() -> Vec<(String, String)> {
                 .unwrap();
             let default = match key {
                 // The file has these because `certs` makes them, or as examples.
-                "trust_anchors" | "ca" | "admin" | "command_answer" => "none".to_owned(),
+                "trust_anchors" | "ca" | "admin" | "command_answer" | "http_url"
+                | "client_certificate" | "client_key" => "none".to_owned(),
                 _ => format!("`{}`", value.trim()),
             };
             keys.push((format!("`{section}.{key}`"), default));

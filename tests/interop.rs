@@ -12,7 +12,9 @@
 )]
 
 use coaps_gateway::facade::device::{AccessToken, Device};
-use coaps_gateway::facade::upstream::{Error, Operation, Request, Settings, ThingsBoard, Upstream};
+use coaps_gateway::facade::upstream::{
+    Error, HttpVersion, Operation, Request, Settings, ThingsBoard, TlsFiles, Upstream,
+};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -439,7 +441,12 @@ async fn an_upstream_over_tls_needs_a_certificate_of_the_private_ca_for_its_name
     let reached = async |url: &str, ca: &Authority| {
         let settings = Settings {
             url: url.parse().unwrap(),
-            ca: Some(ca.pem.clone().into_bytes()),
+            http_url: None,
+            tls: TlsFiles {
+                ca: Some(ca.pem.clone().into_bytes()),
+                client: None,
+            },
+            http_version: HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: 1,
             max_downlink: 1,

@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &str)] = &[
         "config",
         "relay downlink ota coap credentials dtls device upstream logging shown",
     ),
-    ("reload", "config credentials device dtls gateway"),
+    ("reload", "config credentials device dtls gateway upstream"),
     (
         "admin",
         "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site",
@@ -95,6 +95,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "src/admin/",
             "crates/demo/src/page/feed.rs",
             "crates/load/src/bench/",
+            "crates/thingsboard-simulator/src/server.rs",
         ],
     ),
     (
@@ -105,7 +106,18 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/thingsboard-simulator/src/mqtt/packet/",
         ],
     ),
-    ("tokio_rustls", &["src/upstream/http/"]),
+    (
+        "tokio_rustls",
+        &[
+            "src/upstream/http/",
+            "crates/load/src/bench/",
+            "crates/test-support/src/tls_front.rs",
+        ],
+    ),
+    (
+        "h2",
+        &["src/upstream/http/http2/", "src/upstream/http/failure.rs"],
+    ),
     (
         "axum",
         &[
@@ -120,6 +132,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "src/upstream/http/connect.rs",
             "src/admin/connections.rs",
             "crates/load/src/bench/",
+            "crates/thingsboard-simulator/src/server.rs",
         ],
     ),
     (
@@ -515,7 +528,7 @@ fn a_library_named_in_another_file_is_found() {
         (
             "src/calls/task.rs",
             "let c = tokio_rustls::TlsConnector::from(c);",
-            "tokio_rustls is named in src/upstream/http/ alone",
+            "tokio_rustls is named in src/upstream/http/ and crates/load/src/bench/ and crates/test-support/src/tls_front.rs alone",
         ),
         (
             "src/timers.rs",

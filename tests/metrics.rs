@@ -8,15 +8,15 @@
     reason = "a test fails by a panic; clippy.toml excepts #[test] functions only"
 )]
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{env, fs};
 use test_support::admin::Admin;
-use test_support::coap::{OBSERVE, get, post};
+use test_support::coap::{ACK, BLOCK1, Message, OBSERVE, get, post};
 use test_support::device::code;
 use test_support::scrape::{Kind, Scrape};
-use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, unreachable_url};
+use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, eventually, unreachable_url};
 
 fn world() -> (World, Admin) {
     let world = World::with(&Options {
@@ -120,6 +120,104 @@ async fn observations_and_refused_handshakes_are_counted() {
         seen.value("coaps_gateway_handshakes_total", &unknown_issuer),
         1.0
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_and_messages_over_mqtt_are_counted() {
+    let world = World::with(&Options {
+        admin: true,
+        mqtt: true,
+        ..Options::default()
+    });
+    let admin = Admin::of(&world.gateway);
+    let meter = world.meter().await;
+    for feature in ["attributes", "rpc"] {
+        let registration = get(&["api", "v1", feature]).option(OBSERVE, []);
+        assert!(code(&meter.request(registration).await).starts_with("2.0"));
+    }
+    let value = |name: &str, labels: &[(&str, &str)]| {
+        scrape(&admin).value(&format!("coaps_gateway_mqtt_{name}"), labels)
+    };
+    for resource in ["attributes", "rpc"] {
+        for state in ["wanted", "working"] {
+            eventually("a subscription", || {
+                value("subscriptions", &[("resource", resource), ("state", state)]) == 1.0
+            });
+        }
+    }
+    let shared = "/simulator/devices/meter-17/attributes/shared";
+    world.simulator.post(shared, &json!({"interval": 7}));
+    let message = Message::decode(&meter.receive().await);
+    let acknowledgement = Message {
+        kind: ACK,
+        id: message.id,
+        ..Message::default()
+    };
+    meter.send(&acknowledgement.encode()).await;
+    eventually("its PUBACK", || {
+        value("pubacks_total", &[("event", "sent")]) == 1.0
+    });
+    let received = [("resource", "attributes")];
+    assert_eq!(value("messages_received_total", &received), 1.0);
+    let no_time = post(
+        &["api", "v1", "telemetry"],
+        r#"{"ts":"x","values":{"a":1}}"#,
+    );
+    assert_eq!(code(&meter.request(no_time).await), "5.00");
+    assert_eq!(value("requests_refused_total", &[("reason", "body")]), 1.0);
+    assert_eq!(value("connections_opened_total", &[]), 1.0);
+    assert_eq!(value("request_bytes", &[]), 0.0);
+    eventually("one connection", || {
+        // The check of readiness has one of its own, for a moment.
+        value("connections", &[("state", "open")]) == 1.0
+    });
+    let connections = [("bound", "upstream.max_connections")];
+    let seen = scrape(&admin);
+    assert_eq!(seen.value("coaps_gateway_bound_used", &connections), 1.0);
+    assert_eq!(seen.value("coaps_gateway_bound", &connections), 20_000.0);
+    let connection = "/simulator/devices/meter-17/mqtt";
+    world.simulator.control("DELETE", connection, "");
+    eventually("it is open again", || {
+        value("connections_opened_total", &[]) == 2.0
+    });
+    assert_eq!(value("connections_ended_total", &[("reason", "lost")]), 1.0);
+}
+
+/// So a stalled ThingsBoard can't make devices fill the gateway's memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_in_blocks_counts_for_body_bytes_until_its_puback() {
+    let world = World::with(&Options {
+        admin: true,
+        mqtt: true,
+        ..Options::default()
+    });
+    let admin = Admin::of(&world.gateway);
+    let held = || {
+        let bodies = [("bound", "coap.body_bytes")];
+        let seen = scrape(&admin);
+        let in_flight = seen.value("coaps_gateway_mqtt_request_bytes", &[]);
+        (seen.value("coaps_gateway_bound_used", &bodies), in_flight)
+    };
+    let delay = json!({"pubackDelayMs": 2000});
+    world.simulator.put("/simulator/mqtt", &delay);
+    let meter = world.meter().await;
+    let body = format!(r#"{{"t":"{}"}}"#, "x".repeat(20_000 - 8));
+    let upload = tokio::spawn(async move {
+        let mut last = String::new();
+        let blocks: Vec<&[u8]> = body.as_bytes().chunks(1024).collect();
+        for (number, block) in (0_u32..).zip(&blocks) {
+            let more = u32::from(usize::try_from(number).unwrap() + 1 < blocks.len());
+            let block1 = (number << 4 | more << 3 | 6).to_be_bytes();
+            let request = post(&["api", "v1", "telemetry"], "")
+                .option(BLOCK1, &block1[1..])
+                .payload(block);
+            last = code(&meter.request(request).await);
+        }
+        last
+    });
+    eventually("it is in flight", || held() == (20_000.0, 20_000.0));
+    assert_eq!(upload.await.unwrap(), "2.01");
+    eventually("it has ended", || held() == (0.0, 0.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -353,6 +451,7 @@ fn the_dashboard_uses_only_metrics_that_exist() {
             "Handshakes",
             "Requests",
             "ThingsBoard",
+            "MQTT",
             "Observe",
             "Packages",
             "Bounds",

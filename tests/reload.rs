@@ -384,3 +384,69 @@ fn a_large_registry_is_reloaded_while_a_device_is_served() {
         each(again),
     );
 }
+
+/// Over MQTT a device's connection is under its access token, so a new token closes it, observed or not.
+#[test]
+fn over_mqtt_a_new_token_closes_the_connection_under_the_former_one() {
+    let world = World::with(&Options {
+        mqtt: true,
+        ..Options::default()
+    });
+    let mut meter = Client::connect(world.address, &world.meter);
+    let mut pump = Client::connect(world.address, &world.pump);
+    assert!(observe(&mut meter, "attributes", 1).uint(OBSERVE).is_some());
+    assert_eq!(post(&mut pump, 1), "2.01");
+    let connections = |device: &str| world.simulator.mqtt_counts(device)["connections"].clone();
+    for device in ["meter-17", "pump-03"] {
+        eventually(device, || connections(device) == 1);
+    }
+    let mut registry = String::new();
+    for (identity, successor) in [(&world.meter, "meter-18"), (&world.pump, "pump-04")] {
+        let token = format!("T0kenOf-{successor}");
+        let path = format!("/simulator/devices/{successor}");
+        world.simulator.put(&path, &json!({"token": token}));
+        registry += &entry(&identity.name, identity, &token);
+    }
+    after(&world, REGISTRY, || {
+        replace(&world.path().join("devices.toml"), &registry);
+    });
+    eventually("the observation goes on under the new token", || {
+        world.simulator.mqtt_counts("meter-18")["attributesSubscribed"] == true
+    });
+    assert_eq!(post(&mut pump, 2), "2.01");
+    for (device, expected) in [
+        ("meter-17", 0),
+        ("pump-03", 0),
+        ("meter-18", 1),
+        ("pump-04", 1),
+    ] {
+        eventually(device, || connections(device) == expected);
+    }
+    let shared = "/simulator/devices/meter-18/attributes/shared";
+    world.simulator.post(shared, &json!({"interval": 7}));
+    assert_eq!(meter.receive().text(), json!({"interval": 7}).to_string());
+}
+
+#[test]
+fn over_mqtt_a_new_url_takes_a_restart() {
+    let mut world = World::with(&Options {
+        mqtt: true,
+        ..Options::default()
+    });
+    let mut meter = Client::connect(world.address, &world.meter);
+    assert_eq!(post(&mut meter, 1), "2.01");
+    let configuration = world.path().join("gateway.toml");
+    let text = fs::read_to_string(&configuration).unwrap();
+    let url = world.simulator.mqtt_url();
+    let other = text.replace(&url, "mqtt://127.0.0.1:1");
+    assert_ne!(other, text);
+    replace(&configuration, other);
+    world.gateway.signal("HUP");
+    world.await_log("the configuration file has changed, which takes effect at the next start");
+    assert_eq!(post(&mut meter, 2), "2.01");
+    let counts = world.simulator.mqtt_counts("meter-17");
+    assert_eq!(
+        (&counts["connections"], &counts["connects"]),
+        (&json!(1), &json!(1))
+    );
+}

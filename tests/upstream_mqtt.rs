@@ -180,14 +180,8 @@ async fn provisioning_succeeds_or_fails_with_thingsboards_response() {
     world.keep_secret(accepted["credentialsValue"].as_str().unwrap());
 }
 
-/// Out of 64 KiB requests of the gateway to ThingsBoard.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_package_is_downloaded_in_blocks() {
-    let world = mqtt();
-    let size = 150_000;
-    let expected = create(&world.simulator, "firmware", "meter", "1.0", size, 7);
-    assign(&world.simulator, METER, "firmware", "meter", "1.0");
-    let device = world.meter().await;
+/// Downloads the firmware, block by block.
+async fn download(device: &Device) -> Vec<u8> {
     let mut image = Vec::new();
     for number in 0_u32.. {
         let block2 = (number << 4 | 6).to_be_bytes();
@@ -199,11 +193,39 @@ async fn a_package_is_downloaded_in_blocks() {
             break;
         }
     }
+    image
+}
+
+/// Out of 64 KiB requests of the gateway to ThingsBoard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_is_downloaded_in_blocks() {
+    let world = mqtt();
+    let size = 150_000;
+    let expected = create(&world.simulator, "firmware", "meter", "1.0", size, 7);
+    assign(&world.simulator, METER, "firmware", "meter", "1.0");
+    let device = world.meter().await;
+    let image = download(&device).await;
     assert_eq!((image.len(), sha256(&image)), (size, expected));
     let missing = get(&["sw"]);
     assert_eq!(code(&device.request(missing).await), "4.04");
     // The connection is still the first one.
     assert_eq!(count(&world, "connects"), 1);
+}
+
+/// A device that downloads as soon as it is notified must not get the former package.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_assignment_is_served_as_soon_as_the_device_is_notified_of_it() {
+    let world = mqtt();
+    let former = create(&world.simulator, "firmware", "meter", "1.0", 20_000, 7);
+    let new = create(&world.simulator, "firmware", "meter", "2.0", 20_000, 8);
+    assign(&world.simulator, METER, "firmware", "meter", "1.0");
+    let device = world.meter().await;
+    observe(&device, "attributes").await;
+    await_subscribed(&world, "attributesSubscribed");
+    assert_eq!(sha256(&download(&device).await), former);
+    assign(&world.simulator, METER, "firmware", "meter", "2.0");
+    await_notification(&device, r#""fw_version":"2.0""#).await;
+    assert_eq!(sha256(&download(&device).await), new);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -249,8 +271,7 @@ async fn a_command_is_delivered_when_the_device_has_acknowledged_it() {
     assert_eq!(count(&world, "connects"), 1);
 }
 
-/// The same bodies over both of ThingsBoard's APIs. `[]` as telemetry is not in the table: ThingsBoard answers it over
-/// neither, but the simulator's HTTP accepts it.
+/// The same bodies over both of ThingsBoard's APIs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_body_has_the_code_that_it_has_over_http() {
     let world = |mqtt: bool| {
@@ -274,6 +295,9 @@ async fn a_bad_body_has_the_code_that_it_has_over_http() {
         ("telemetry", "5"),
         ("telemetry", "null"),
         ("telemetry", "[1]"),
+        ("telemetry", "[]"),
+        ("telemetry", "{a:1e2000000000}"),
+        ("attributes", "{a:1e2000000000}"),
         ("telemetry", r#"{"ts":"x","values":{"a":1}}"#),
         ("telemetry", r#"{"ts":1,"values":[]}"#),
         ("telemetry", r#"{"a":null}"#),
@@ -320,7 +344,9 @@ async fn a_bad_body_has_the_code_that_it_has_over_http() {
         }
     }
     assert_eq!(different, Vec::<String>::new());
-    assert_eq!(devices[1].post_telemetry("[]").await, "5.04");
+    for device in &devices {
+        assert_eq!(device.post_telemetry("[]").await, "4.00");
+    }
     // None of them has cost the connection.
     assert_eq!(count(&worlds[1], "connects"), 1);
 }

@@ -50,13 +50,13 @@ def build(options: Options) -> None:
     """Builds the measured programs, unless --no-build was given."""
     if options.build:
         command = [_cargo(), "build", "--locked", "--profile", options.profile, "--bin", "coaps-gateway"]
-        command += ["--bin", "load", "--bin", "bench"]
+        command += ["--bin", "load", "--bin", "bench", "--bin", "thingsboard-simulator"]
         # Cargo sets these variables for a test. Passed on, they would make build scripts run again, and all be rebuilt.
         package = ("CARGO_PKG_", "CARGO_MANIFEST_")
         outside = {name: value for name, value in os.environ.items() if not name.startswith(package)}
         if subprocess.run(command, cwd=ROOT, env=outside, check=False).returncode != 0:
             raise Failure("the build failed")
-    for path in ("coaps-gateway", "load", "bench"):
+    for path in ("coaps-gateway", "load", "bench", "thingsboard-simulator"):
         if not (options.binaries / path).is_file():
             raise Failure(f"{options.binaries / path} does not exist: leave --no-build out")
 

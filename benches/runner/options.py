@@ -11,10 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PARTS: dict[str, str] = {
     "posts": "posts directly to an HTTP sink, and the same through the gateway; CPU a request",
+    "upstream": "posts through the gateway to the simulator, over HTTP and over MQTT; CPU a request",
     "gets": "GETs answered by libcoap's servers without any upstream; CPU a request",
     "handshakes": "full handshakes a second of the gateway and of libcoap's servers, on one core",
     "memory": "resident memory with idle sessions",
     "latency": "latency at half the gateway's maximum rate, against the direct post; libcoap's as a control",
+    "observers": "resident memory with observing devices, over HTTP, MQTT and MQTT with TLS",
+    "commands": "commands over MQTT until their devices have acknowledged them",
+    "restart": "a restart of ThingsBoard while devices observe over MQTT",
     "storm": "many devices at once after a restart",
     "flood": "forged ClientHellos, while devices work",
 }
@@ -31,6 +35,8 @@ class Options:
     parts: tuple[str, ...]
     dtls: str | None
     storm: int
+    observing: int
+    commanded: int
     flood: int
     profile: str
     build: bool
@@ -45,9 +51,11 @@ class Options:
     @property
     def devices(self) -> int:
         """How many certificates the largest measurement needs."""
-        storm = self.storm if "storm" in self.parts else 0
+        storm = self.storm if {"storm", "restart"} & set(self.parts) else 0
+        observing = self.observing if "observers" in self.parts else 0
+        commanded = self.commanded if "commands" in self.parts else 0
         idle = max(self.idle) if "memory" in self.parts else 0
-        return max(self.sessions, storm, idle)
+        return max(self.sessions, storm, idle, observing, commanded)
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -98,7 +106,9 @@ def read(arguments: list[str] | None = None) -> Options:
         help="the driver's DTLS in every comparison: webrtc-dtls, which shares nothing with the gateway, or "
         "the gateway's library (webrtc for requests; dimpl-1.2 for handshakes, which cost twice as much by webrtc)",
     )
-    add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm (10000)")
+    add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm, and of the restart (10000)")
+    add("--observing", type=_whole(1), default=5000, metavar="N", help="observing devices whose memory is measured (5000)")
+    add("--commanded", type=_whole(1), default=1000, metavar="N", help="devices that get commands (1000)")
     add("--flood", type=_whole(1), default=50_000, metavar="N", help="forged ClientHellos a second (50000)")
     add("--profile", choices=("release", "dev"), default="release", help="cargo's profile; dev is for tests of this")
     add("--no-build", action="store_false", dest="build", help="use the binaries that are built already")

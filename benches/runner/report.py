@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from . import environment, servers, steal, targets
+from . import environment, observers, servers, steal, targets
 from .figures import Figures
 from .options import Options
 from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
@@ -52,6 +52,9 @@ def text(options: Options, figures: Figures, took: float) -> str:
                 _storm(options, figures),
                 "## Forged ClientHellos",
                 _flood(options, figures),
+                "## Observing devices",
+                _observers(options, figures),
+                _restart(options, figures),
                 "## Machine and versions",
                 _table(("", ""), [*environment.machine(), *environment.versions()]),
                 "## Processor time stolen",
@@ -99,6 +102,8 @@ def _targets(options: Options, figures: Figures) -> str:
 NAMES = {
     "direct": "posts directly to the sink",
     "gateway": "posts through the gateway",
+    "upstream.http": "posts through the gateway to the simulator over HTTP",
+    "upstream.mqtt": "the same over MQTT",
     "openssl": "GETs of `coap-server-openssl`",
     "gnutls": "GETs of `coap-server-gnutls`",
     "half.direct": "posts directly to the sink, at half the gateway's maximum",
@@ -127,7 +132,7 @@ def _processor_time(figures: Figures) -> str:
     rows = []
     for name, what in NAMES.items():
         if figures.spread(f"{name}.rate"):
-            server = "gateway" if name.endswith("gateway") else "server"
+            server = "gateway" if name.endswith("gateway") or name.startswith("upstream") else "server"
             rows.append((what, of(name, server), of(name, "sink"), of(name, "driver")))
     return _table(("µs", "gateway or server", "sink", "driver"), rows)
 
@@ -194,6 +199,37 @@ def _storm(options: Options, figures: Figures) -> str:
     return _table((f"{options.storm:,} devices", *(f"DTLS {version}" for version in VERSIONS)), rows)
 
 
+def _observers(options: Options, figures: Figures) -> str:
+    rows = [
+        (
+            how,
+            _cell(figures, f"observing.{upstream}.device", "{:.1f}"),
+            _cell(figures, f"observing.{upstream}.upstream", "{:.1f}"),
+        )
+        for upstream, how in observers.UPSTREAMS.items()
+        if figures.spread(f"observing.{upstream}.device")
+    ]
+    heads = (f"{options.observing:,} observing devices", "VmRSS a device, KiB", "of them upstream's side, KiB")
+    return _table(heads, rows)
+
+
+def _restart(options: Options, figures: Figures) -> str:
+    rows = [
+        (what, _cell(figures, name, form))
+        for what, name, form in (
+            (f"a command for each of {options.commanded:,}, until the device has acknowledged it: p50, ms", "commands.p50", "{:.2f}"),
+            ("p99, ms", "commands.p99", "{:.2f}"),
+            ("longest, ms", "commands.max", "{:.1f}"),
+            (f"ThingsBoard restarts, {options.storm:,} devices: until all are subscribed again, s", "restart.seconds", "{:.1f}"),
+            ("commands that ThingsBoard kept until then, %", "restart.kept", "{:.0f}"),
+            ("commands lost", "restart.lost", "{:.0f}"),
+            ("commands that came again", "restart.repeated", "{:.0f}"),
+        )
+        if figures.spread(name)
+    ]
+    return _table(("observing devices over MQTT", ""), rows)
+
+
 def _flood(options: Options, figures: Figures) -> str:
     rows = []
     for name, how in (("loop", "closed loop"), ("paced", "half of that")):
@@ -237,6 +273,9 @@ def _conditions(options: Options) -> str:
         "client's certificate (`-C`), as the gateway does. Each device has a certificate and a token of its own.",
         "The direct post is made by `hyper`'s client, with as many tasks as there are sessions, each with a connection. "
         "Driver, sink and gateway share all cores, except for handshakes, where the server has a core of its own.",
+        "HTTP and MQTT are compared with the simulator of ThingsBoard, which speaks both: it costs more than the sink. "
+        "`relay.max_polls` is raised to the number of observing devices. MQTT's TLS is terminated by a process before the "
+        "simulator.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import flood, gets, handshakes, latency, memory, posts, steal, storm
+from . import commands, flood, gets, handshakes, latency, memory, observers, posts, restart, steal, storm, upstream
 from .children import Children, Failure
 from .figures import Figures
 from .options import Options
@@ -17,10 +17,14 @@ from .world import World
 
 PARTS = {
     "posts": posts.steps,
+    "upstream": upstream.steps,
     "gets": gets.steps,
     "handshakes": handshakes.steps,
     "latency": latency.steps,
     "memory": memory.steps,
+    "observers": observers.steps,
+    "commands": commands.steps,
+    "restart": restart.steps,
     "storm": storm.steps,
     "flood": flood.steps,
 }

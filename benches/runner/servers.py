@@ -6,13 +6,17 @@ run at the same time.
 
 from __future__ import annotations
 
+import http.client
+import json
 import random
 import re
 import socket
 import time
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .children import Child, Children, Failure, wait_for
 from .processes import listens_on_udp
@@ -69,15 +73,84 @@ class Sink(Server):
         return (after - before) / (ended - began)
 
 
+class Simulator(Server):
+    """The simulated ThingsBoard, over HTTP and MQTT, with devices of the world."""
+
+    mqtt: str
+
+    @staticmethod
+    def start(children: Children, world: World, devices: Iterable[str]) -> Simulator:
+        listen = ["--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--log", "warn"]
+        child = children.start("simulator", [world.program("thingsboard-simulator"), *listen])
+        found = child.await_output("its addresses", START, lambda text: re.search(r"http://(\S+)\s.*mqtt://(\S+)\s", text, re.S))
+        simulator = Simulator(found.group(1), child)
+        object.__setattr__(simulator, "mqtt", found.group(2))
+        tokens = world.tokens
+        control = simulator.control()
+        # Tomcat's limit counts polls, of which there is one for each observing device.
+        control.put("/simulator/connections", {"max": 50_000})
+        for name in devices:
+            control.put(f"/simulator/devices/{name}", {"token": tokens[name]})
+        return simulator
+
+    def url(self, scheme: str) -> str:
+        return f"http://{self.address}" if scheme == "http" else f"mqtt://{self.mqtt}"
+
+    def control(self) -> Control:
+        return Control(self.address)
+
+
+class Tls(Server):
+    """TLS in front of the simulator's MQTT, with the certificate of the gateway."""
+
+    @staticmethod
+    def start(children: Children, world: World, mqtt: str) -> Tls:
+        files = ["--certificate", world.certificates / "server.pem", "--key", world.certificates / "server.key"]
+        child = children.start("tls", [world.program("bench"), "tls", mqtt, *files])
+        address = child.await_output("its address", START, lambda text: next(iter(text.splitlines()), None))
+        return Tls(address, child)
+
+    @property
+    def url(self) -> str:
+        # The certificate is for this name.
+        return f"mqtts://localhost:{self.address.rsplit(':', 1)[1]}"
+
+
+class Control:
+    """A connection to the simulator's controls."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = http.client.HTTPConnection(address, timeout=30)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        text = None if body is None else json.dumps(body)
+        self._connection.request(method, path, text)
+        answer = self._connection.getresponse()
+        read = answer.read()
+        if answer.status >= 300:
+            raise Failure(f"the simulator: {method} {path}: {answer.status} {read[:200]!r}")
+        return json.loads(read) if read else None
+
+    def get(self, path: str) -> Any:
+        return self.call("GET", path)
+
+    def put(self, path: str, body: object) -> Any:
+        return self.call("PUT", path, body)
+
+    def post(self, path: str, body: object) -> Any:
+        return self.call("POST", path, body)
+
+
 def gateway(
     children: Children,
     world: World,
     upstream: str,
     limits: Limits | None = None,
     cpu: int | None = None,
+    relay: Limits | None = None,
 ) -> Server:
     """The gateway with these limits and otherwise its defaults; on one core if one is given."""
-    configuration = world.configuration(upstream, limits or {})
+    configuration = world.configuration(upstream, limits or {}, relay)
     program: list[str | Path] = [world.gateway_program, "run", "--config", configuration]
     child = children.start("gateway", [*pinned(cpu), *program])
     return Server(child.await_output("it listened", START, _address), child)

@@ -39,6 +39,16 @@ def all_of(options: Options, figures: Figures) -> list[Target]:
             0.4,
         ),
         _at_most(
+            "processor time of a forwarded post, over MQTT relative to HTTP, the same simulator",
+            figures.ratio("upstream.mqtt.cpu.gateway", "upstream.http.cpu.gateway"),
+            0.8,
+        ),
+        _at_least(
+            f"posts through the gateway to the simulator, {options.sessions} sessions, over MQTT relative to HTTP: rate",
+            figures.ratio("upstream.mqtt.rate", "upstream.http.rate"),
+            1.2,
+        ),
+        _at_most(
             "processor time of a forwarded request in the gateway, relative to a GET of libcoap GnuTLS without upstream",
             figures.ratio("gateway.cpu.gateway", "gnutls.cpu.server"),
             2.5,
@@ -68,8 +78,44 @@ def all_of(options: Options, figures: Figures) -> list[Target]:
             "p99 latency of a GET of libcoap GnuTLS, no gateway and no upstream, at that rate, relative to the same direct post",
             figures.ratio("half.gnutls.p99", "half.direct.p99"),
         ),
+        *_mqtt(options, figures),
         *_storm(options, figures),
         *_flood(options, figures),
+    ]
+
+
+def _mqtt(options: Options, figures: Figures) -> list[Target]:
+    restart = f"ThingsBoard's MQTT restarts, {options.storm:,} observing devices"
+    return [
+        *(
+            _target(
+                f"resident memory of a device that observes over {name}, upstream's side",
+                "≤ 6 KiB",
+                figures.spread(f"observing.{upstream}.upstream"),
+                "{:.1f}",
+                " KiB",
+                lambda measured: measured.median <= 6,
+            )
+            for upstream, name in (("mqtt", "MQTT"), ("mqtts", "MQTT with TLS"))
+        ),
+        _target(
+            f"a command over MQTT until its device has acknowledged it, {options.commanded:,} devices: p99",
+            "≤ 10 ms",
+            figures.spread("commands.p99"),
+            "{:.1f}",
+            " ms",
+            lambda measured: measured.median <= 10,
+        ),
+        _target(
+            f"{restart}: all subscribed again",
+            "≤ 30 s, every time",
+            figures.spread("restart.seconds"),
+            "{:.1f}",
+            " s",
+            lambda measured: measured.most <= 30,
+        ),
+        _none(f"{restart}: commands lost", figures.spread("restart.lost")),
+        _none(f"{restart}: commands that came again", figures.spread("restart.repeated")),
     ]
 
 

@@ -26,6 +26,11 @@ VERSIONS = {"1.2": "dimpl-1.2", "1.3": "dimpl"}
 Limits = Mapping[str, "int | str"]
 
 
+def device_names(count: int) -> list[str]:
+    """The first devices of the fleet: those that a driver with so many sessions takes."""
+    return [f"device-{n:05}" for n in range(count)]
+
+
 class World:
     """The files that all gateways and drivers of a run use."""
 
@@ -48,7 +53,7 @@ class World:
 
     def _make(self) -> None:
         """Makes a certificate and a token for each device: sessions of the same device would close each other."""
-        fleet = [f"device-{n:05}" for n in range(self.options.devices)]
+        fleet = device_names(self.options.devices)
         established = [f"established-{n:02}" for n in range(ESTABLISHED)]
         command = [str(self.gateway_program), "certs", "--out", str(self.certificates), "--host", "localhost"]
         for name in [*fleet, *established, "new-device"]:
@@ -71,7 +76,13 @@ class World:
         )
         (self.directory / "devices.toml").write_text(registry)
 
-    def configuration(self, upstream: str, limits: Limits) -> Path:
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The access token of each device."""
+        entries = re.findall(r'^name = "(.+)"\n.*\ntoken = "(.+)"$', (self.directory / "devices.toml").read_text(), re.M)
+        return dict(entries)
+
+    def configuration(self, upstream: str, limits: Limits, relay: Limits | None = None) -> Path:
         """Writes a gateway.toml with these limits; keys that are not written have their defaults."""
         text = f"""\
 [listen]
@@ -86,8 +97,11 @@ file = "{self.directory}/devices.toml"
 [upstream]
 url = "{upstream}"
 """
-        if limits:
-            text += "[limits]\n" + "".join(f"{key} = {value}\n" for key, value in limits.items())
+        if upstream.startswith("mqtts:"):
+            text += f'ca = "{self.certificates}/ca.pem"\n'
+        for section, keys in (("limits", limits), ("relay", relay)):
+            if keys:
+                text += f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
         path = self.directory / "gateway.toml"
         path.write_text(text)
         return path

@@ -9,6 +9,7 @@
 mod coap;
 mod dtls;
 mod files;
+mod mqtt;
 mod packages;
 mod relay;
 mod requests;
@@ -44,6 +45,7 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
         handshakes,
         answers,
         unanswered,
+        mqtt: mqtt_counters,
         upstream: upstream_calls,
         bounds: all_bounds,
         bounds_reached,
@@ -76,6 +78,11 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
         gateway,
         levels,
         context.upstream_reachable,
+    );
+    mqtt::expose(
+        &mut scrape,
+        &mqtt_counters.unwrap_or_default(),
+        &levels.observations,
     );
     relay::expose(
         &mut scrape,
@@ -147,8 +154,6 @@ fn queues(scrape: &mut Scrape, levels: &Levels) {
         polls: _,
         reads: _,
         package_calls: _,
-        connections_open: _,
-        connections_waiting: _,
         // packages::expose
         package_readers: _,
         package_editions: _,

@@ -3,6 +3,7 @@
 
 use crate::gateway::handle::{Handle, SESSIONS_PER_ANSWER};
 use crate::gateway::report::SessionLine;
+use crate::upstream::ConnectionStatus;
 use bytes::Bytes;
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -20,6 +21,9 @@ struct SessionObject<'a> {
     dtls: &'static str,
     cipher_suite: Option<&'a str>,
     observations: &'a [&'static str],
+    /// Left out over HTTP, and for a device that needs no connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mqtt_connection: Option<&'static str>,
 }
 
 /// Sends an array in pieces. Nothing if the gateway has ended; sessions that end meanwhile are left out.
@@ -63,6 +67,7 @@ fn object(now: SystemTime, line: &SessionLine) -> SessionObject<'_> {
         dtls: line.version,
         cipher_suite: line.cipher_suite.as_deref(),
         observations: &line.observes,
+        mqtt_connection: line.connection.map(ConnectionStatus::name),
     }
 }
 
@@ -98,12 +103,13 @@ mod tests {
             version: "1.2",
             cipher_suite: Some("ECDHE_ECDSA_AES_128_GCM_SHA256".into()),
             observes: vec!["attributes", "rpc"],
+            connection: Some(ConnectionStatus::BackingOff),
         };
         assert_eq!(
             serde_json::to_string(&object(now, &line)).unwrap(),
             "{\"session\":7,\"device\":\"a \\\"quoted\\\"\\nname\",\"address\":\"[2001:db8::1]:5684\",\
              \"since\":\"2025-12-31T23:00:00Z\",\"last_received\":\"2025-12-31T23:59:58Z\",\"dtls\":\"1.2\",\
-             \"cipher_suite\":\"ECDHE_ECDSA_AES_128_GCM_SHA256\",\"observations\":[\"attributes\",\"rpc\"]}"
+             \"cipher_suite\":\"ECDHE_ECDSA_AES_128_GCM_SHA256\",\"observations\":[\"attributes\",\"rpc\"],\"mqtt_connection\":\"backing_off\"}"
         );
     }
 

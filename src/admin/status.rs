@@ -8,6 +8,7 @@ use crate::gateway::UpstreamServer;
 use crate::gateway::handle::{Ended, Handle};
 use crate::gateway::report::{Report, State};
 use crate::reload::file_status::SharedFileStatus;
+use crate::upstream::MqttCounters;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,5 +118,24 @@ fn of_report(report: &Report) -> Vec<Finding> {
         1 => Finding::Fine("1 device is registered".to_owned()),
         _ => Finding::Fine(format!("{devices} devices are registered")),
     };
-    vec![state, registry]
+    let connections = report.mqtt.as_ref().map(of_connections);
+    [state, registry].into_iter().chain(connections).collect()
+}
+
+/// Those of devices, over MQTT. That they wait is no reason to send devices elsewhere: another gateway has the same
+/// ThingsBoard.
+fn of_connections(mqtt: &MqttCounters) -> Finding {
+    let MqttCounters {
+        open,
+        waiting,
+        backing_off,
+        ..
+    } = mqtt;
+    let text = format!(
+        "MQTT connections: {open} open, {waiting} waiting to be opened, {backing_off} waiting after a failure"
+    );
+    match waiting + backing_off {
+        0 => Finding::Fine(text),
+        _ => Finding::Warning(text),
+    }
 }

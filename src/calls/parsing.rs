@@ -9,6 +9,7 @@ use crate::downlink::{Kind, Message};
 use crate::mapping::client_rpc;
 use crate::mapping::representation::Representation;
 use crate::mapping::response::{self, AnswerKind};
+use crate::mapping::unanswerable;
 use crate::upstream::{Answer, Error, Operation, Request};
 use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
@@ -137,7 +138,8 @@ impl Completion {
         }
     }
 
-    fn not_sent(ticket: Ticket, response: Response) -> Completion {
+    /// ThingsBoard would have refused it.
+    pub(super) fn not_sent(ticket: Ticket, response: Response) -> Completion {
         Completion {
             ticket,
             length: 0,
@@ -161,7 +163,12 @@ impl Call {
                 let operation = Operation::CallRpc(body);
                 Request::Device { device, operation }
             }
-            other @ (Request::Device { .. } | Request::Provision { .. }) => other,
+            Request::Device { device, operation } => {
+                unanswerable::check(&operation)
+                    .map_err(|refusal| Box::new(Completion::not_sent(ticket, refusal)))?;
+                Request::Device { device, operation }
+            }
+            other @ Request::Provision { .. } => other,
         };
         Ok(Call { ticket, request })
     }

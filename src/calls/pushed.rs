@@ -1,5 +1,5 @@
 //! What a device's MQTT connection receives of ThingsBoard's own accord, parsed in the connection's task and not in the
-//! loop.
+//! loop. Where the task is in the loop's thread, large bodies are parsed in another.
 
 use crate::device::Device;
 use crate::downlink::attribute_json::Update;
@@ -23,6 +23,8 @@ pub(crate) enum PushedEvent {
     Message(Kind, Message, Acknowledgement),
     /// Another client uses the device's access token, and has displaced the connection.
     Displaced,
+    /// ThingsBoard has closed the connection over a rate limit, or for a failure that looks like one.
+    RateLimited,
     /// ThingsBoard does not know the access token, or not any more.
     TokenRefused,
 }
@@ -56,6 +58,7 @@ impl Pushed {
                 of(acknowledgement),
             ),
             Notice::Displaced => PushedEvent::Displaced,
+            Notice::RateLimited => PushedEvent::RateLimited,
             Notice::TokenRefused => PushedEvent::TokenRefused,
         };
         let device = device.clone();

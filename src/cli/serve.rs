@@ -1,6 +1,6 @@
 //! `run`: the gateway, until Ctrl-C or SIGTERM.
 
-use super::Failed;
+use super::{Failed, limits};
 use crate::admin::Admin;
 use crate::admin::status::Status;
 use crate::config::{self, Config};
@@ -8,6 +8,7 @@ use crate::downlink::Form;
 use crate::gateway::{Gateway, Parts, Settings};
 use crate::reload::Reload;
 use crate::reload::file_status::SharedFileStatus;
+use crate::upstream;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -17,9 +18,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
-
-/// Open files other than connections to ThingsBoard: sockets, the log, the runtime's own.
-const OTHER_FILES: u64 = 64;
 
 /// Starts the runtime, and installs the handler of SIGHUP, which sends a message each time. Before the configuration is
 /// read, because SIGHUP ends a process without a handler.
@@ -37,35 +35,23 @@ pub(super) fn run(
     sighups: mpsc::Receiver<()>,
     config: Config,
 ) -> Result<(), Failed> {
-    let upstream = &config.upstream;
-    let (connections, too_few) = match upstream.url.is_mqtt() {
-        true => (
-            upstream.max_connections,
-            "too few open files for upstream.max_connections: raise the limit (ulimit -Hn, LimitNOFILE) or lower it",
-        ),
-        false => (
-            upstream
-                .max_in_flight
-                .saturating_add(upstream.max_downlink)
-                .saturating_add(upstream.max_packages),
-            "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
-             (ulimit -Hn, LimitNOFILE) or lower these",
-        ),
-    };
-    raise_open_files(
-        u64::try_from(connections)?.saturating_add(OTHER_FILES),
-        too_few,
-    );
-    serve_on(runtime, async {
+    // Handshakes of TLS would keep the loop waiting.
+    let is_own = config.upstream.url.is_mqtt() && !config.upstream.url.is_tls();
+    raise_open_files(&config.upstream);
+    if let Some(warning) = limits::warning_of_ports(&config.upstream) {
+        warn!("{warning}");
+    }
+    let workers = runtime.handle().clone();
+    serve_on(runtime, is_own, async {
         let (stop, stop_now) = stop_signals()?;
         let (listen, admin) = (config.listen.admin, config.admin);
         let server = match listen {
-            Some(address) => Some(Admin::bind(address).await?),
+            Some(address) => Some(workers.spawn(Admin::bind(address)).await??),
             None => None,
         };
         let registry = config.registry.clone();
-        let reload = Reload::new(config.sources, config.watched, config.dtls, registry);
-        let files = SharedFileStatus::at_start(&config.server, &config.clients);
+        let tls = &config.upstream.tls;
+        let files = SharedFileStatus::at_start(&config.server, &config.clients, tls);
         let gateway = Gateway::new(Parts {
             listen: config.listen.coaps,
             server: config.server,
@@ -80,13 +66,20 @@ pub(super) fn run(
                 calls: config.calls,
                 relay: config.relay,
                 downlink: Form::Polling,
+                max_connections: config.upstream.max_connections,
                 ota: config.ota,
             },
             upstream: config.upstream,
             drain: config.shutdown.drain,
+            workers: workers.clone(),
         })?;
-        tokio::spawn(reload.run(gateway.handle(), files.clone(), sighups));
-        let admin_server = server.map(|server| serve_admin(server, admin, &gateway, files));
+        let (sources, watched) = (config.sources, config.watched);
+        let reload = Reload::new(sources, watched, config.dtls, registry, gateway.upstream());
+        workers.spawn(reload.run(gateway.handle(), files.clone(), sighups));
+        let admin_server = server.map(|server| {
+            let _entered = workers.enter();
+            serve_admin(server, admin, &gateway, files)
+        });
         let end = gateway.run(stop, stop_now).await;
         // Until here it reported that the gateway drains.
         drop(admin_server);
@@ -136,16 +129,19 @@ impl Drop for AdminGuard {
 }
 
 /// Raises the limit of open files to what the system allows, and warns if that is too little.
-fn raise_open_files(wanted: u64, too_few: &str) {
+fn raise_open_files(upstream: &upstream::Settings) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(granted) if granted < wanted => warn!(granted, wanted, "{too_few}"),
-        Ok(_) => {}
+        Ok(granted) => {
+            if let Some(warning) = limits::warning_of_files(upstream, granted) {
+                warn!("{warning}");
+            }
+        }
         Err(error) => warn!("the limit of open files can't be raised: {error}"),
     }
 }
 
-/// Threads for the calls to ThingsBoard. The loop has a thread of its own, and more threads than cores would only
-/// preempt each other.
+/// Threads for all but the loop and the connections over MQTT, which have one of their own. More threads than cores would
+/// only preempt each other.
 fn workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     cores.saturating_sub(1).max(1)
@@ -160,12 +156,27 @@ fn runtime() -> Result<Runtime, Failed> {
     Ok(runtime)
 }
 
+/// Runs the gateway in this thread. `is_own`: in a runtime of its own, which has the connections to ThingsBoard over MQTT as
+/// well. They do little for a message, and in another thread would be woken for it twice. Calls over HTTP take more, and gain
+/// nothing by it.
 fn serve_on(
     runtime: Runtime,
+    is_own: bool,
     command: impl Future<Output = Result<(), Failed>>,
 ) -> Result<(), Failed> {
-    let outcome = runtime.block_on(command);
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    let at_most = Duration::from_secs(1);
+    let outcome = if is_own {
+        let own = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("the runtime can't be started: {error}"))?;
+        let outcome = own.block_on(command);
+        own.shutdown_timeout(at_most);
+        outcome
+    } else {
+        runtime.block_on(command)
+    };
+    runtime.shutdown_timeout(at_most);
     outcome
 }
 

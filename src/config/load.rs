@@ -51,14 +51,15 @@ impl Config {
             values.server,
             values.clients.clone(),
             values.devices,
+            values.upstream.clone(),
             environment,
         );
         admin::check(&mut reader, values.admin, &values.listen);
         let (server, server_files) = reader.take(sources.read_server(now));
         let (clients, clients_files) = reader.take(sources.read_clients(now));
         let (registry, registry_files) = reader.take(sources.read_registry(&Registry::default()));
-        let ca = upstream::read_ca(&mut reader, &values.upstream);
-        upstream::check(&mut reader, &values.upstream, ca.is_some());
+        let (tls, upstream_files) = reader.take(sources.read_upstream(now));
+        upstream::check(&mut reader, &values.upstream);
         // There are no polls over MQTT.
         if !values.upstream.url.is_mqtt() {
             relay::check(&mut reader, &values.relay, values.upstream.max_in_flight);
@@ -67,8 +68,8 @@ impl Config {
         coap::check(&mut reader, &values.coap);
 
         let (mistakes, warnings) = reader.finish();
-        let (Some(server), Some(clients), Some(registry), []) =
-            (server, clients, registry, mistakes.as_slice())
+        let (Some(server), Some(clients), Some(registry), Some(tls), []) =
+            (server, clients, registry, tls, mistakes.as_slice())
         else {
             return Err(Mistakes(mistakes));
         };
@@ -80,7 +81,7 @@ impl Config {
             provision: values.clients.provision,
             registry: Arc::new(registry),
             upstream: values.upstream.settings(
-                ca,
+                tls,
                 values.relay.connections(),
                 values.relay.alive_for,
             ),
@@ -98,6 +99,7 @@ impl Config {
                 server: server_files,
                 clients: clients_files,
                 registry: registry_files,
+                upstream: upstream_files,
             },
         };
         Ok((config, warnings))

@@ -30,7 +30,7 @@ const MODES: &[(&str, Mode)] = &[
 pub(super) fn section() -> Section<Settings> {
     Section {
         name: "relay",
-        doc: "Observe: the gateway fetches attributes and commands by HTTP long polls",
+        doc: "Observe: attributes and commands come by long polls over HTTP, by subscriptions over MQTT",
         keys: vec![
             key(
                 "relay.attributes",
@@ -80,8 +80,8 @@ pub(super) fn section() -> Section<Settings> {
                 MAX_POLLS,
                 Number(1..=50_000),
                 |relay: &mut Settings| &mut relay.max_polls,
-                "concurrent polls (mqtt: subscriptions), one for each device and kind; beyond it an observation gets 5.03. \
-                 ThingsBoard's Tomcat accepts 8,192 HTTP connections by default",
+                "http: concurrent polls, one for each device and kind; beyond it an observation gets 5.03. ThingsBoard's \
+                 Tomcat accepts 8,192 HTTP connections by default",
             )
             .because("each is a TCP connection, and one address has about 64,000 ports"),
             key(

@@ -1,10 +1,11 @@
 //! `[server]`: the gateway's certificate and key.
 
+use super::certificates::{warn_of_dates, warn_of_open_key};
 use super::file::Contents;
 use super::key::{Section, key};
 use super::kind::FilePath;
 use super::reader::Reader;
-use crate::credentials::{Certificate, Moment, PrivateKey, ServerCredentials};
+use crate::credentials::{Certificate, PrivateKey, ServerCredentials};
 use crate::shown::Shown;
 use rustls_pki_types::UnixTime;
 use std::fmt::Display;
@@ -12,9 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// Certificates and keys have a few kilobytes.
 const LARGEST: u64 = 1024 * 1024;
-
-/// Days before the certificate's end from which a warning says so.
-const SOON: i64 = 30;
 
 const CERTIFICATE: &str = "server.certificate";
 const PRIVATE_KEY: &str = "server.private_key";
@@ -68,24 +66,8 @@ pub(super) fn read(
         Certificate::from_pem(&contents.bytes)
     });
     if let Some((path, certificate)) = &certificate {
-        let (period, now) = (certificate.period(), Moment::from(now));
-        let days = now.days_until(period.not_after);
-        let dates = if now > period.not_after {
-            Some(format!(
-                "ended on {}: devices that check dates will refuse it",
-                period.not_after
-            ))
-        } else if now < period.not_before {
-            Some(format!(
-                "begins on {} only: devices that check dates will refuse it",
-                period.not_before
-            ))
-        } else {
-            (days < SOON).then(|| format!("ends on {}, in {days} days", period.not_after))
-        };
-        if let Some(dates) = dates {
-            reader.warn(CERTIFICATE, format!("{path} {dates}"));
-        }
+        let peers = "devices that check dates";
+        warn_of_dates(reader, CERTIFICATE, path, certificate.period(), now, peers);
     }
     let mut open_to_all = false;
     let key = part(reader, PRIVATE_KEY, &files.private_key, |contents| {
@@ -93,10 +75,7 @@ pub(super) fn read(
         PrivateKey::from_pem(&contents.bytes)
     });
     if let (Some((path, _)), true) = (&key, open_to_all) {
-        reader.warn(
-            PRIVATE_KEY,
-            format!("everyone on this machine may read {path}: chmod 600 {path}"),
-        );
+        warn_of_open_key(reader, PRIVATE_KEY, path);
     }
     let ((certificate_path, certificate), (_, key)) = (certificate?, key?);
     let pair = ServerCredentials::pair(certificate, key).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The files that are read again while the gateway runs: three sources, each replaced as a whole or not at all.
+//! The files that are read again while the gateway runs: four sources, each replaced as a whole or not at all.
 
 use super::clients::{self, Clients};
 use super::devices::{self, Devices};
@@ -6,8 +6,10 @@ use super::file::WatchedFile;
 use super::layers::Environment;
 use super::reader::{Reader, Reading};
 use super::server::{self, ServerFiles};
+use super::upstream::{self, Upstream};
 use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
+use crate::upstream::TlsFiles;
 use rustls_pki_types::UnixTime;
 use std::fmt;
 
@@ -19,6 +21,7 @@ pub struct Sources {
     server: ServerFiles,
     clients: Clients,
     devices: Devices,
+    upstream: Upstream,
     environment: Environment,
 }
 
@@ -33,6 +36,8 @@ pub struct WatchedFiles {
     pub clients: Vec<WatchedFile>,
     /// The registry and the files that it names.
     pub registry: Vec<WatchedFile>,
+    /// Authorities, certificate and key for TLS to the upstream.
+    pub upstream: Vec<WatchedFile>,
 }
 
 impl Sources {
@@ -41,6 +46,7 @@ impl Sources {
         server: ServerFiles,
         clients: Clients,
         devices: Devices,
+        upstream: Upstream,
         environment: Environment,
     ) -> Sources {
         Sources {
@@ -48,6 +54,7 @@ impl Sources {
             server,
             clients,
             devices,
+            upstream,
             environment,
         }
     }
@@ -64,6 +71,23 @@ impl Sources {
         let mut reader = self.reader.again();
         let policy = clients::read(&mut reader, &self.clients, now);
         reader.reading(policy)
+    }
+
+    /// Whether there are any.
+    pub fn has_upstream_files(&self) -> bool {
+        let Upstream {
+            ca,
+            client_certificate,
+            ..
+        } = &self.upstream;
+        ca.is_some() || client_certificate.is_some()
+    }
+
+    /// Reads the files for TLS to the upstream.
+    pub fn read_upstream(&self, now: UnixTime) -> Reading<TlsFiles> {
+        let mut reader = self.reader.again();
+        let files = upstream::read_tls(&mut reader, &self.upstream, now);
+        reader.reading(Some(files))
     }
 
     /// Reads the registry. `former` is the one that was read before: if it has devices, the file must still be there,

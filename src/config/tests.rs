@@ -3,6 +3,7 @@
 use super::*;
 use crate::authority::{MakeOptions, make};
 use crate::device::Limits;
+use crate::upstream::HttpVersion;
 use crate::{dtls, logging, ota};
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ mod devices;
 mod relay;
 mod revocation;
 mod secrets;
+mod upstream;
 
 /// 2026-01-01.
 const NOW: u64 = 1_767_225_600;
@@ -132,7 +134,9 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
     let timeout = Duration::from_secs(10);
     let upstream = crate::upstream::Settings {
         url: "http://127.0.0.1:8080".parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: crate::upstream::TlsFiles::default(),
+        http_version: HttpVersion::Auto,
         timeout,
         max_in_flight: 1024,
         max_downlink: 6814,
@@ -151,6 +155,9 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
 fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
     let shipped = include_str!("../../config/gateway.toml")
         .replace("# ca =", "ca =")
+        .replace("# http_url =", "http_url =")
+        .replace("# client_certificate =", "client_certificate =")
+        .replace("# client_key =", "client_key =")
         .replace("# command_answer =", "command_answer =")
         .replace("# admin =", "admin =");
     let (mut seen, mut section) = (Vec::new(), "");
@@ -275,7 +282,7 @@ fn every_key_can_be_set_from_the_environment_which_takes_precedence() {
         config.upstream.url.to_string(),
         "https://thingsboard.example"
     );
-    assert_eq!(config.upstream.ca, Some(fs::read(anchors).unwrap()));
+    assert_eq!(config.upstream.tls.ca, Some(fs::read(anchors).unwrap()));
     assert_eq!(config.upstream.timeout, Duration::from_secs(90));
     assert_eq!(
         (

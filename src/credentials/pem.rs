@@ -65,7 +65,7 @@ pub(super) fn revocation_lists(pem: &[u8]) -> impl Iterator<Item = Result<Vec<u8
 }
 
 /// The only private key of a PEM file, with its kind. Other sections are ignored.
-pub(super) fn private_key(
+pub(crate) fn private_key(
     pem: &[u8],
 ) -> Result<(SectionKind, zeroize::Zeroizing<Vec<u8>>), PemError> {
     // Checked first: otherwise the old form (Proc-Type) would be reported as invalid base64, the new one as absent.

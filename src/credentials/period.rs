@@ -4,6 +4,8 @@ use crate::shown::is_visible;
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use time::OffsetDateTime;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
 /// A point in time in seconds since 1970, UTC; negative before.
@@ -72,6 +74,12 @@ impl Period {
         }
     }
 
+    /// Of a certificate in DER. `None` if it is not X.509.
+    pub(crate) fn of_certificate(der: &[u8]) -> Option<Period> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        Some(Period::of(parsed.validity()))
+    }
+
     /// The moment within the period that is closest to `now`.
     pub(super) fn clamp(&self, now: Moment) -> Moment {
         // Not `Ord::clamp`, which panics if notAfter is before notBefore.
@@ -86,6 +94,8 @@ pub enum ExpiryKind {
     /// A list of `clients.revocation_lists`: at its nextUpdate. It is used even after that.
     RevocationList,
     Server,
+    /// The gateway's certificate of `upstream.client_certificate`.
+    UpstreamClient,
 }
 
 /// A certificate or revocation list, and when it expires.
@@ -96,6 +106,18 @@ pub struct Expiry {
     pub name: String,
     /// notAfter or nextUpdate.
     pub at: Moment,
+}
+
+impl Expiry {
+    /// Of a certificate in DER. `None` if it is not X.509.
+    pub(crate) fn of_certificate(kind: ExpiryKind, der: &[u8]) -> Option<Expiry> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        Some(Expiry {
+            kind,
+            name: display_name(parsed.subject()),
+            at: Period::of(parsed.validity()).not_after,
+        })
+    }
 }
 
 /// A name for logs and metrics: at most 64 characters, invisible ones replaced (control and bidirectional ones).

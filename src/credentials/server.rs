@@ -1,7 +1,7 @@
 //! The gateway's certificate and key, checked to be usable by the engine.
 
 use super::pem::{self, PemError};
-use super::period::{Expiry, ExpiryKind, Period, display_name};
+use super::period::{Expiry, ExpiryKind, Period};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
 };
@@ -47,18 +47,12 @@ impl ServerCredentials {
 
     /// The certificate's validity period. `None` if it is not X.509, which can't be after [`ServerCredentials::pair`].
     pub fn period(&self) -> Option<Period> {
-        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
-        Some(Period::of(parsed.validity()))
+        Period::of_certificate(&self.certificate)
     }
 
     /// When the certificate expires.
     pub fn expiry(&self) -> Option<Expiry> {
-        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
-        Some(Expiry {
-            kind: ExpiryKind::Server,
-            name: display_name(parsed.subject()),
-            at: Period::of(parsed.validity()).not_after,
-        })
+        Expiry::of_certificate(ExpiryKind::Server, &self.certificate)
     }
 }
 

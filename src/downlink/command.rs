@@ -54,7 +54,10 @@ impl Command {
     /// the I/O loop.
     #[cfg_attr(
         not(test),
-        expect(dead_code, reason = "the task of an MQTT connection calls it")
+        expect(
+            dead_code,
+            reason = "for tests: a connection's task adds the id itself, and then calls `read`"
+        )
     )]
     pub(crate) fn pushed(id: u32, body: &[u8]) -> Option<Command> {
         let inner = body.trim_ascii().strip_prefix(b"{")?;

@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | one-way, not persistent | knows nothing of it any more | delivers it when the device answers: no one else can |
 //! | two-way, not persistent | keeps it until its caller's timeout; sends it again at the next subscription before that | delivers it once |
-//! | persistent | TIMEOUT; sends it again at the next subscriptions, up to its number of retries; then FAILED | delivers it once |
+//! | persistent | TIMEOUT; sends it again at the next subscriptions, up to its number of retries; then FAILED | delivers it once, and then renews the subscription: ThingsBoard sends it again, and it becomes DELIVERED |
 //!
 //! (Only the repetition of an unacknowledged persistent command was seen on a live server. The rest is inferred, as is that
 //! a repeated command keeps its id, and that one is repeated only after a subscription.)
@@ -35,11 +35,17 @@
 //! The gateway can't tell these apart, so it keeps them all, for a day at most. What ThingsBoard sends again has the same
 //! id and body: it is found among the queued commands, of which it renews the acknowledgement, or among the delivered
 //! ones, and then it is acknowledged at once, so that it becomes DELIVERED. A delivered one is remembered for a day,
-//! however late its acknowledgement was, but only for a minute after the next subscription: ids begin at 0 again if
+//! however late its acknowledgement was, but only for a minute of the next connection: ids begin at 0 again if
 //! ThingsBoard has restarted. (A persistent command that it restores after its restart has another id, and is delivered
 //! again if it was not acknowledged before.)
 //!
 //! The acknowledgement of a message from a former connection is dropped: packet identifiers begin again on each.
+//!
+//! Above a device's rate limit ThingsBoard grants a subscription that brings nothing, and no read shows that commands are
+//! missing. So the subscription for commands is renewed (requested again, while it goes on) [`CONFIRM`] after it was granted
+//! on a new connection, and every `relay.sync_interval`. ThingsBoard then sends all commands again that it has no reply to.
+//! Each of them that is not acknowledged in ten seconds costs one of its retries, so nothing is renewed while a command
+//! waits for the device.
 //!
 //! When a device does not answer, the relay parks it and both subscriptions end: later commands wait in ThingsBoard. No
 //! reply is needed for the next command to come, so replies, and commands without one, change nothing here; nor does
@@ -64,6 +70,9 @@ pub(super) const AWAKE_FOR: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(5);
 /// A subscription that is older than this and has missed changes is taken for dead.
 const ESTABLISHED: Duration = Duration::from_secs(10);
+/// How long after the first grant on a connection a subscription for commands is renewed. Delivered commands are still
+/// recognised then.
+const CONFIRM: Duration = Duration::from_secs(30);
 /// How long after a refusal that did not end the observation the next subscription is requested.
 const AFTER_REFUSAL: Duration = Duration::from_secs(60);
 
@@ -96,6 +105,11 @@ pub(crate) struct Push {
     is_device_awake: bool,
     /// In the mode `on-uplink`: when the subscription ends.
     awake_until: Option<Instant>,
+    /// The connection on which a subscription was last granted.
+    granted_on: Option<ConnectionId>,
+    /// Whether it was granted there more than once.
+    is_confirmed: bool,
+    renew_at: Option<Instant>,
 }
 
 impl Push {
@@ -110,6 +124,9 @@ impl Push {
             late_until: None,
             is_device_awake: false,
             awake_until: None,
+            granted_on: None,
+            is_confirmed: false,
+            renew_at: None,
         }
     }
 
@@ -155,11 +172,56 @@ impl Push {
         if self.not_before.is_some() {
             return;
         }
+        self.request(now, context);
+    }
+
+    fn request(&mut self, now: Instant, context: &mut Context<'_>) {
         self.rate.take(now);
         self.number += 1;
         self.state = State::Subscribing;
+        self.renew_at = None;
         let effect = Effect::Subscribe(self.kind, self.number);
         context.effects.push_effect(effect);
+    }
+
+    /// Renews the subscription if that is due. Not to be called while a message waits for the device.
+    pub(super) fn renew_if_due(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        context: &mut Context<'_>,
+    ) {
+        let State::Subscribed { since } = self.state else {
+            return;
+        };
+        let wait = match self.is_confirmed {
+            true => interval,
+            false => CONFIRM.min(interval),
+        };
+        // A fleet that was subscribed for at once spreads.
+        let mut part = || 0.75 + (context.random)() / 4.0;
+        let at = *self
+            .renew_at
+            .get_or_insert_with(|| since + wait.mul_f64(part()));
+        if at > now {
+            return;
+        }
+        match self.rate.check(now) {
+            Ok(()) => self.request(now, context),
+            Err(later) => self.renew_at = Some(later),
+        }
+    }
+
+    /// When [`renew_if_due`](Self::renew_if_due) has something to do.
+    pub(super) fn next_renewal(&self) -> Option<Instant> {
+        self.renew_at
+    }
+
+    /// A message was acknowledged when ThingsBoard did not expect it any more.
+    pub(super) fn acknowledged_late(&mut self, now: Instant) {
+        if let State::Subscribed { .. } = self.state {
+            self.renew_at = Some(now);
+        }
     }
 
     fn unsubscribe(&mut self, now: Instant, context: &mut Context<'_>) {
@@ -168,6 +230,7 @@ impl Push {
     }
 
     fn close(&mut self, context: &mut Context<'_>) {
+        self.renew_at = None;
         if self.state != State::Idle {
             self.state = State::Idle;
             let effect = Effect::Unsubscribe(self.kind);
@@ -203,6 +266,7 @@ impl Push {
             }
             Event::Refused(_) => {
                 self.state = State::Idle;
+                self.renew_at = None;
                 self.not_before = Some(now + AFTER_REFUSAL);
                 Handled::default()
             }
@@ -218,9 +282,12 @@ impl Push {
         self.connection = connection;
         self.state = State::Subscribed { since: now };
         self.is_device_awake = true;
+        self.renew_at = None;
+        let is_new = self.granted_on.replace(connection) != Some(connection);
+        self.is_confirmed = !is_new;
         Handled {
             reads: Reads::NotBefore(now + SETTLE),
-            may_have_restarted: true,
+            may_have_restarted: is_new,
         }
     }
 
@@ -233,6 +300,7 @@ impl Push {
             return Handled::default();
         }
         self.state = State::Interrupted;
+        self.renew_at = None;
         Handled {
             reads: Reads::Suspended,
             may_have_restarted: false,
@@ -285,6 +353,11 @@ impl Push {
     /// Whether it is subscribed, or tries to be.
     pub(super) fn is_open(&self) -> bool {
         self.state != State::Idle
+    }
+
+    /// Whether the subscription was granted on the present connection.
+    pub(super) fn is_subscribed(&self) -> bool {
+        matches!(self.state, State::Subscribed { .. })
     }
 
     /// Whether the connection is lost.

@@ -288,9 +288,10 @@ impl Core {
         Some(ticket)
     }
 
-    /// Logs which bounds were reached since the last call. `unsent`: datagrams that the socket did not take since the start.
-    pub fn log_bounds_reached(&mut self, unsent: u64) {
-        let reached = self.bounds_reached(unsent);
+    /// Logs which bounds were reached since the last call. Since the start: `unsent` datagrams that the socket did not take,
+    /// and `connections` that `upstream.max_connections` did not allow.
+    pub fn log_bounds_reached(&mut self, unsent: u64, connections: u64) {
+        let reached = self.bounds_reached(unsent, connections);
         self.journal.bounds_reached(reached);
     }
 
@@ -401,12 +402,16 @@ impl Core {
                     self.give_up_calls(session);
                     self.tap.send(|| self.ended(session, &reason));
                     let is_draining = self.draining.is_active();
+                    let device = self.device_of(session).filter(|_| is_draining);
                     self.with_relay_if_any(now, session, |relay, context| {
                         relay.session_ended(session);
                         if is_draining {
                             relay.abort_unused_attribute_downlink(context);
                         }
                     });
+                    if let Some(device) = device {
+                        self.close_connection(device);
+                    }
                     if let Some(peer) = self.sessions.remove(session) {
                         self.journal.ended(&peer, &reason);
                     }
@@ -419,7 +424,7 @@ impl Core {
         }
     }
 
-    fn device_of(&self, session: SessionId) -> Option<Arc<Device>> {
+    pub(crate) fn device_of(&self, session: SessionId) -> Option<Arc<Device>> {
         self.sessions.get(session)?.device.clone()
     }
 

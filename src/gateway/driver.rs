@@ -12,6 +12,7 @@ use crate::calls::task;
 use crate::calls::{Completion, Ticket};
 use crate::downlink::Kind;
 use crate::dtls::Path;
+use crate::gateway::report::SessionLine;
 use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
 use crate::upstream::{self, Kinds, Upstream};
@@ -22,6 +23,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
@@ -34,6 +36,9 @@ const DATAGRAMS_PER_TURN: usize = 2048;
 const COUNTERS_EVERY: Duration = Duration::from_secs(60);
 /// Pause after an error of the socket: an immediate retry would fail again.
 const SOCKET_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long devices' connections to ThingsBoard may take to close when the gateway stops.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// When and how a gateway stops.
 #[derive(Debug)]
@@ -53,11 +58,22 @@ pub struct End {
     pub cut_off: usize,
 }
 
+/// How calls to ThingsBoard are made.
+pub(super) struct Calls<U> {
+    pub(super) upstream: Arc<U>,
+    /// Where: what they read must not keep the loop waiting.
+    pub(super) workers: Handle,
+    pub(super) timeout: Duration,
+    /// How many may be open: the channel of completions has room for them.
+    pub(super) most: usize,
+}
+
 /// A core, its socket and its upstream.
 pub(crate) struct Driver<U> {
     core: Core,
     udp: Udp,
     upstream: Arc<U>,
+    workers: Handle,
     timeout: Duration,
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
@@ -74,22 +90,20 @@ pub(crate) struct Driver<U> {
 }
 
 impl<U: Upstream> Driver<U> {
-    /// `max_calls` is how many calls may be open: the channel of completions has room for them.
     pub(super) fn new(
         core: Core,
         udp: Udp,
-        upstream: Arc<U>,
-        timeout: Duration,
-        max_calls: usize,
+        calls: Calls<U>,
         commands: mpsc::Receiver<Command>,
         pushed: mpsc::Receiver<Pushed>,
     ) -> Driver<U> {
-        let (completed, completions) = mpsc::channel(max_calls.max(1));
+        let (completed, completions) = mpsc::channel(calls.most.max(1));
         Driver {
             core,
             udp,
-            upstream,
-            timeout,
+            upstream: calls.upstream,
+            workers: calls.workers,
+            timeout: calls.timeout,
             completions,
             completed,
             commands,
@@ -111,7 +125,7 @@ impl<U: Upstream> Driver<U> {
         shutdown: Shutdown<impl Future<Output = ()>, impl Future<Output = ()>>,
     ) -> End {
         let (mut requested, mut forced) = (pin!(shutdown.requested), pin!(shutdown.forced));
-        let mut is_draining = false;
+        let (mut is_draining, mut is_forced) = (false, false);
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let mut counters_at = now() + COUNTERS_EVERY;
         let (mut heap, mut heap_at) = (
@@ -119,7 +133,10 @@ impl<U: Upstream> Driver<U> {
             now() + heap_trim::CHECK_INTERVAL,
         );
         loop {
-            self.send_all();
+            if self.send_all() {
+                // Connections in this thread write now, and ThingsBoard need not wait until all datagrams are handled.
+                tokio::task::yield_now().await;
+            }
             let wanted = [self.core.next_timeout(), self.paused_until];
             let regular = counters_at.min(heap_at);
             let deadline = wanted.into_iter().flatten().fold(regular, Instant::min);
@@ -130,7 +147,10 @@ impl<U: Upstream> Driver<U> {
                     info!(sessions, in_flight = self.core.in_flight(), "stopping: no new handshakes");
                     self.core.drain(now(), shutdown.drain);
                 }
-                () = &mut forced, if is_draining => break,
+                () = &mut forced, if is_draining => {
+                    is_forced = true;
+                    break;
+                }
                 readable = self.udp.readable(), if self.paused_until.is_none() => {
                     self.receive(readable);
                 }
@@ -154,7 +174,9 @@ impl<U: Upstream> Driver<U> {
             }
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;
-                self.core.log_bounds_reached(self.unsent);
+                let mqtt = self.upstream.counters().unwrap_or_default();
+                self.core
+                    .log_bounds_reached(self.unsent, mqtt.refused("max_connections"));
                 let counters = self.core.counters();
                 debug!(
                     sessions = self.core.sessions(),
@@ -172,6 +194,11 @@ impl<U: Upstream> Driver<U> {
         };
         self.core.close_all(now());
         self.send_all();
+        if !is_forced {
+            // Nothing is received from them any more, so nothing must wait for the loop.
+            self.pushed.close();
+            self.upstream.close_all(CLOSING).await;
+        }
         let counters = self.core.counters();
         info!(
             unsent = self.unsent,
@@ -195,9 +222,8 @@ impl<U: Upstream> Driver<U> {
             }
             Command::Report(answer) => {
                 let mut report = self.core.report(self.unsent);
-                let levels = &mut report.levels;
-                levels.completions_waiting = self.completions.len();
-                (levels.connections_open, levels.connections_waiting) = self.upstream.connections();
+                report.levels.completions_waiting = self.completions.len();
+                report.add_mqtt(self.upstream.counters());
                 let _ = answer.send(Box::new(report));
             }
             Command::Sessions(answer) => {
@@ -205,7 +231,13 @@ impl<U: Upstream> Driver<U> {
             }
             Command::Describe(sessions, answer) => {
                 let known = sessions.into_iter().take(SESSIONS_PER_ANSWER);
-                let lines = known.filter_map(|session| self.core.describe(now, session));
+                let lines = known.filter_map(|session| {
+                    let device = self.core.device_of(session);
+                    let connection =
+                        device.and_then(|device| self.upstream.connection_status(&device));
+                    let line = self.core.describe(now, session)?;
+                    Some(SessionLine { connection, ..line })
+                });
                 let _ = answer.send(lines.collect());
             }
         }
@@ -298,17 +330,24 @@ impl<U: Upstream> Driver<U> {
         }
     }
 
-    /// Sends all datagrams, and begins and aborts calls.
-    fn send_all(&mut self) {
+    /// Sends all datagrams, and begins and aborts calls. Returns whether any call is on a connection already.
+    fn send_all(&mut self) -> bool {
+        let mut is_posted = false;
         while let Some(transmit) = self.core.poll_transmit() {
             let path = transmit.path;
             let sent = self.udp.send(path.remote, path.local, &transmit.datagram);
             self.unsent += u64::from(!sent);
         }
         while let Some(call) = self.core.poll_call() {
+            let Some(call) = task::try_post(&*self.upstream, call, &self.completed) else {
+                is_posted = true;
+                continue;
+            };
             let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
-            let task = tokio::spawn(task::run(upstream, self.timeout, call, completed));
+            let task = self
+                .workers
+                .spawn(task::run(upstream, self.timeout, call, completed));
             if ticket.is_abortable() {
                 self.abortable.insert(ticket, task.abort_handle());
             }
@@ -321,6 +360,7 @@ impl<U: Upstream> Driver<U> {
                 call.abort();
             }
         }
+        is_posted
     }
 }
 

@@ -10,6 +10,7 @@ use crate::gateway::stats::handshakes::Handshakes;
 use crate::gateway::stats::upstream_calls;
 use crate::gateway::stats::upstream_calls::CallKind;
 use crate::relay::table;
+use crate::upstream::{ConnectionStatus, MqttCounters};
 use crate::{ota, relay};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,10 +41,12 @@ pub struct Report {
     pub answers: answers::Counts,
     /// Requests whose session ended before they were answered.
     pub unanswered: u64,
+    /// What devices' connections to ThingsBoard count over MQTT.
+    pub mqtt: Option<MqttCounters>,
     /// Calls to ThingsBoard that have ended, by kind.
     pub upstream: [(CallKind, upstream_calls::Ended); CallKind::ALL.len()],
     /// Each bound that a key sets, and how much of it is used.
-    pub bounds: [Bound; 9],
+    pub bounds: [Bound; 10],
     /// How often each bound was reached, by the key that sets it.
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
     /// Log lines about handshakes and sessions that were suppressed.
@@ -85,10 +88,6 @@ pub struct Levels {
     pub blocks_waiting: usize,
     /// Sessions that wait to be looked up or checked again.
     pub to_review: usize,
-    /// Devices' connections to ThingsBoard over MQTT that are open.
-    pub connections_open: usize,
-    /// Those that wait to be opened.
-    pub connections_waiting: usize,
     /// Completions that wait for the loop.
     pub completions_waiting: usize,
     /// Timers that are set.
@@ -119,4 +118,27 @@ pub struct SessionLine {
     pub cipher_suite: Option<String>,
     /// What it observes: `attributes`, `rpc`.
     pub observes: Vec<&'static str>,
+    /// Over MQTT: the device's connection to ThingsBoard, if it has one or wants one.
+    pub connection: Option<ConnectionStatus>,
+}
+
+impl Report {
+    /// Adds what only the connections know. `None`: these are no device's.
+    pub(super) fn add_mqtt(&mut self, mqtt: Option<MqttCounters>) {
+        self.mqtt = mqtt;
+        let Some(mqtt) = mqtt else {
+            return;
+        };
+        let of_connections = "upstream.max_connections";
+        for bound in &mut self.bounds {
+            if bound.key == of_connections {
+                bound.used = mqtt.devices;
+            }
+        }
+        for (key, reached) in &mut self.bounds_reached {
+            if *key == of_connections {
+                *reached = mqtt.refused("max_connections");
+            }
+        }
+    }
 }

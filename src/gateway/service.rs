@@ -9,7 +9,7 @@ use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
 use crate::downlink::Form;
 use crate::dtls;
-use crate::gateway::driver::{Driver, End, Shutdown};
+use crate::gateway::driver::{Calls, Driver, End, Shutdown};
 use crate::ota;
 use crate::udp::Udp;
 use crate::upstream::{self, Server};
@@ -83,6 +83,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The time limit of draining.
     pub drain: Duration,
+    /// Where calls to ThingsBoard are made.
+    pub workers: tokio::runtime::Handle,
 }
 
 /// A gateway that is bound and ready to run.
@@ -102,12 +104,13 @@ impl Gateway {
     pub fn new(parts: Parts) -> Result<Gateway, StartError> {
         let mut settings = parts.settings;
         let timeout = parts.upstream.timeout;
+        settings.max_connections = parts.upstream.max_connections;
         let devices = parts.registry.len();
         let (pushed, received) = mpsc::channel(PUSHED);
-        let upstream = Arc::new(Server::new(parts.upstream, pushed, Pushed::parse)?);
-        settings.downlink = match *upstream {
-            Server::Http(_) => Form::Polling,
-            Server::Mqtt(_) => Form::Push,
+        let upstream = Arc::new(Server::new(&parts.upstream, pushed, Pushed::parse)?);
+        settings.downlink = match upstream.is_mqtt() {
+            true => Form::Push,
+            false => Form::Polling,
         };
         let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
         let wanted = parts.listen;
@@ -129,12 +132,15 @@ impl Gateway {
         let driver = Driver::new(
             core,
             udp,
-            upstream.clone(),
-            timeout,
-            settings
-                .max_in_flight
-                .saturating_add(settings.relay.connections())
-                .saturating_add(ota::Settings::CONNECTIONS),
+            Calls {
+                upstream: upstream.clone(),
+                workers: parts.workers,
+                timeout,
+                most: settings
+                    .max_in_flight
+                    .saturating_add(settings.relay.connections())
+                    .saturating_add(ota::Settings::CONNECTIONS),
+            },
             commands,
             received,
         );

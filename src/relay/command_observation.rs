@@ -13,7 +13,7 @@ use super::command_queue::{CommandQueue, Pushed, Repeated};
 use super::liveness::{Observation, Observer};
 use super::{ObservationEnd, RelayContext, RelayEffect};
 use crate::downlink::{
-    Acknowledgement, Command, Downlink, Event, Form, Kind, Mode, Receipt, Repeat,
+    Acknowledgement, Command, Downlink, Event, Form, Kind, Mode, Reads, Receipt, Repeat,
 };
 use std::time::Instant;
 
@@ -138,9 +138,9 @@ impl CommandObservation {
         self.downlink.restart(&mut context.downlink());
     }
 
-    /// Drops all commands: the device is deleted in ThingsBoard, or its token was rejected.
+    /// Drops the queued commands: the device is deleted in ThingsBoard, or its token was rejected.
     pub(crate) fn discard(&mut self) {
-        self.queue = CommandQueue::default();
+        self.queue.drop_queued();
     }
 
     /// Requests nothing until [`device_awake`](Self::device_awake). What comes nevertheless is queued.
@@ -181,6 +181,13 @@ impl CommandObservation {
         self.in_flight = None;
         self.end_replaced(context);
         context.counters.commands_delivered += 1;
+        self.acknowledge_first(now, context);
+    }
+
+    fn acknowledge_first(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        if self.queue.is_first_overdue(now) {
+            self.downlink.acknowledged_late(now);
+        }
         let acknowledgement = self.queue.first_delivered(now);
         self.acknowledge(acknowledgement, context);
     }
@@ -197,8 +204,7 @@ impl CommandObservation {
     fn reject_first(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         if let Some(id) = self.queue.first().map(|first| first.id) {
             context.counters.too_large += 1;
-            let acknowledgement = self.queue.first_delivered(now);
-            self.acknowledge(acknowledgement, context);
+            self.acknowledge_first(now, context);
             self.reply_with_error(now, id, CommandError::TooLarge, context);
         }
     }
@@ -259,6 +265,9 @@ impl CommandObservation {
         let acknowledgement = event.acknowledgement();
         let event = event.map(|command| self.receive(now, command, acknowledgement, context));
         let handled = self.downlink.handle(now, event, &mut context.downlink());
+        if handled.reads == Reads::Suspended {
+            self.queue.interrupted();
+        }
         if handled.may_have_restarted {
             self.queue.may_have_restarted(now);
         }
@@ -368,7 +377,17 @@ impl CommandObservation {
         let Some(observation) = observation else {
             return;
         };
+        if self.may_renew(mode) {
+            let interval = context.settings.sync_interval;
+            let context = &mut context.downlink();
+            self.downlink.renew_if_due(now, interval, context);
+        }
         self.notify(now, observation, context);
+    }
+
+    /// Whether what ThingsBoard sends again can be acknowledged at once.
+    fn may_renew(&self, mode: Mode) -> bool {
+        mode == Mode::WhileLive && self.queue.first().is_none()
     }
 
     /// Whether more commands may be requested.
@@ -404,7 +423,9 @@ impl CommandObservation {
         let is_live = self.observer.as_ref().is_some_and(Observer::is_live);
         let is_wanted = is_live && self.has_room();
         let downlink = self.downlink.next_timeout(mode).filter(|_| is_wanted);
-        [expiry, downlink].into_iter().flatten().min()
+        let renewal = self.downlink.next_renewal();
+        let renewal = renewal.filter(|_| is_live && self.may_renew(mode));
+        [expiry, downlink, renewal].into_iter().flatten().min()
     }
 
     /// What the queued commands cost, in bytes.

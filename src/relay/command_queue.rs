@@ -22,6 +22,8 @@ use crate::downlink::{Acknowledgement, Command, ConnectionId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+/// How long ThingsBoard waits for the acknowledgement of a command, less what it takes to get there.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(9);
 /// Commands queued for one device, until no more are requested.
 const CAPACITY: usize = 16;
 /// The same if they come unrequested, at most.
@@ -47,6 +49,8 @@ struct Queued {
     /// To be given when the device has it.
     acknowledgement: Option<Acknowledgement>,
     received: Instant,
+    /// When ThingsBoard last sent it.
+    last_sent: Instant,
     /// Whether an endpoint was given a notification of it: the device may have it.
     notified: bool,
     /// See [`Delivered::is_outdated`].
@@ -72,12 +76,22 @@ struct Delivered {
     connection: Option<ConnectionId>,
     received: Instant,
     delivered: Instant,
+    /// Until when it is recognised at most.
+    recognised_until: Instant,
+    /// The same, if ThingsBoard may have restarted meanwhile.
     expires: Instant,
     reply: Reply,
     /// The gateway replies to it itself.
     error: Option<CommandError>,
     /// ThingsBoard has restarted since, and the id may be another command's: no reply to this one may reach ThingsBoard.
     is_outdated: bool,
+}
+
+impl Delivered {
+    fn recognise_until(&mut self, until: Instant) {
+        self.recognised_until = until;
+        self.expires = until;
+    }
 }
 
 /// Where the reply to a delivered command is.
@@ -143,12 +157,13 @@ impl CommandQueue {
         if let Some(known) = queued.find(|q| is_it(q.command.id, q.command.hash)) {
             known.is_outdated = false;
             known.acknowledgement = acknowledgement.or(known.acknowledgement);
+            known.last_sent = now;
             return Pushed::Repeated(Repeated::Queued);
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
             known.is_outdated = false;
             known.connection = connection.or(known.connection);
-            known.expires = known.expires.max(now + recognised_for(connection));
+            known.recognise_until(known.expires.max(now + recognised_for(connection)));
             return Pushed::Repeated(match known.reply {
                 Reply::None => match known.error {
                     Some(error) => Repeated::Rejected(error),
@@ -172,6 +187,7 @@ impl CommandQueue {
             command,
             acknowledgement,
             received: now,
+            last_sent: now,
             notified: false,
             is_outdated: false,
         });
@@ -203,6 +219,15 @@ impl CommandQueue {
     /// Whether there are too many, although no more were requested.
     pub(crate) fn is_overfull(&self) -> bool {
         self.queued.len() > MAX_QUEUED
+    }
+
+    /// Whether ThingsBoard does not expect the acknowledgement of the first any more.
+    pub(crate) fn is_first_overdue(&self, now: Instant) -> bool {
+        let first = self.queued.front();
+        first.is_some_and(|first| {
+            let waits = now.saturating_duration_since(first.last_sent);
+            first.acknowledgement.is_some() && waits >= ACKNOWLEDGED_WITHIN
+        })
     }
 
     /// The device has the first. Returns what acknowledges it to ThingsBoard.
@@ -237,6 +262,7 @@ impl CommandQueue {
             connection,
             received,
             delivered: now,
+            recognised_until: now + recognised_for(connection),
             expires: now + recognised_for(connection),
             reply: Reply::None,
             error: None,
@@ -285,7 +311,7 @@ impl CommandQueue {
         let known = self.delivered_mut(id);
         let known = known.filter(|known| known.reply == Reply::InFlight)?;
         known.reply = Reply::Accepted;
-        known.expires = now + RECOGNISED_AFTER_REPLY;
+        known.recognise_until(now + RECOGNISED_AFTER_REPLY);
         Some(now.saturating_duration_since(known.received))
     }
 
@@ -299,10 +325,20 @@ impl CommandQueue {
         true
     }
 
+    /// The connection is lost, and acknowledgements with it. Until the next one ThingsBoard can send nothing again, so that
+    /// time does not count.
+    pub(crate) fn interrupted(&mut self) {
+        for known in &mut self.delivered {
+            if known.connection.is_some() {
+                known.expires = known.recognised_until;
+            }
+        }
+    }
+
     /// ThingsBoard may have restarted, and number commands from 0 again: delivered commands are not recognised for much longer.
     pub(crate) fn may_have_restarted(&mut self, now: Instant) {
         for known in &mut self.delivered {
-            known.expires = known.expires.min(now + RECOGNISED_AFTER_OUTAGE);
+            known.expires = known.recognised_until.min(now + RECOGNISED_AFTER_OUTAGE);
         }
     }
 
@@ -322,6 +358,11 @@ impl CommandQueue {
         let queued = self.queued.iter().map(Queued::expires);
         let delivered = self.delivered.iter().map(|known| known.expires);
         queued.chain(delivered).min()
+    }
+
+    /// Drops the commands that were not delivered. The others are remembered: ThingsBoard may send them again.
+    pub(crate) fn drop_queued(&mut self) {
+        self.queued = VecDeque::new();
     }
 
     /// Drops the newest, for which there is no room, and returns its id. If it comes again, it is found as if it were delivered.

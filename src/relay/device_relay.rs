@@ -10,7 +10,7 @@ use super::liveness::{Observation, Observer};
 use super::{ObservationCounts, ObservationEnd, RelayContext, RelayEffect};
 use crate::device::Device;
 use crate::downlink::attribute_json::{Unreadable, Values};
-use crate::downlink::{Event, Form, Kind, Message, Mode};
+use crate::downlink::{Downlink, Event, Form, Kind, Message, Mode};
 use crate::dtls::SessionId;
 use crate::upstream::Error;
 use std::sync::Arc;
@@ -366,6 +366,8 @@ impl DeviceRelay {
             commands: commands.iter().count(),
             parked: parked(attributes) + parked(commands),
             commands_queued: self.commands_queued(),
+            subscriptions: self.subscriptions(Downlink::has_subscription),
+            working_subscriptions: self.subscriptions(Downlink::is_subscribed),
         }
     }
 

@@ -37,6 +37,17 @@ pub struct ObservationCounts {
     pub parked: usize,
     /// Commands queued for their devices.
     pub commands_queued: usize,
+    /// Over MQTT: subscriptions that are wanted.
+    pub subscriptions: Subscriptions,
+    /// Those of them that work.
+    pub working_subscriptions: Subscriptions,
+}
+
+/// How many subscriptions there are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Subscriptions {
+    pub attributes: usize,
+    pub commands: usize,
 }
 
 impl ObservationCounts {
@@ -53,6 +64,21 @@ impl ObservationCounts {
             before.commands_queued,
             now.commands_queued,
         );
+        for (all, before, now) in [
+            (
+                &mut self.subscriptions,
+                before.subscriptions,
+                now.subscriptions,
+            ),
+            (
+                &mut self.working_subscriptions,
+                before.working_subscriptions,
+                now.working_subscriptions,
+            ),
+        ] {
+            change(&mut all.attributes, before.attributes, now.attributes);
+            change(&mut all.commands, before.commands, now.commands);
+        }
     }
 }
 
@@ -134,8 +160,12 @@ impl RelayTable {
         self.relays.get(&id).map(|entry| &entry.relay)
     }
 
-    /// Whether `relay.max_polls` allows an observation of this kind: it is one more, or replaces another.
+    /// Whether `relay.max_polls` allows an observation of this kind: it is one more, or replaces another. A subscription
+    /// costs nothing of its own: it is on its device's connection, and those have a bound.
     pub(crate) fn has_room(&self, device: &str, kind: Kind) -> bool {
+        if self.form == Form::Push {
+            return true;
+        }
         let mode = match kind {
             Kind::Attributes => self.settings.attributes,
             Kind::Commands => self.settings.rpc,
@@ -211,7 +241,10 @@ impl RelayTable {
         let Some(entry) = self.relays.get_mut(&id) else {
             return;
         };
-        let downlinks = entry.relay.downlinks(&self.settings);
+        let downlinks = match self.form {
+            Form::Polling => entry.relay.downlinks(&self.settings),
+            Form::Push => 0,
+        };
         self.downlinks = self.downlinks.saturating_sub(entry.downlinks) + downlinks;
         entry.downlinks = downlinks;
         let bytes = entry.relay.bytes();
@@ -285,7 +318,7 @@ impl RelayTable {
         &self.counters
     }
 
-    /// Observations and open downlinks that count against `relay.max_polls`.
+    /// Observations and open downlinks that count against `relay.max_polls`: none where there are no polls.
     pub(crate) fn downlinks(&self) -> usize {
         self.downlinks
     }

@@ -2,7 +2,8 @@
 //!
 //! The reload task writes it, and each scrape reads it.
 
-use crate::credentials::{ClientPolicy, Expiry, ServerCredentials};
+use crate::credentials::{ClientPolicy, Expiry, ExpiryKind, ServerCredentials};
+use crate::upstream::TlsFiles;
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,10 +43,22 @@ pub(crate) struct FileStatus {
     pub server: ReloadCounts,
     /// Trust anchors and revocation lists.
     pub clients: ReloadCounts,
+    /// Authorities, certificate and key for TLS to ThingsBoard.
+    pub upstream: ReloadCounts,
     /// When the gateway's certificate ends.
     pub server_ends: Vec<Expiry>,
     /// When each trust anchor and revocation list ends.
     pub clients_end: Vec<Expiry>,
+    /// When the certificate that ThingsBoard, or a proxy before it, is shown ends.
+    pub upstream_ends: Vec<Expiry>,
+}
+
+/// When the gateway's certificate for TLS to ThingsBoard ends.
+pub(super) fn upstream_ends(files: &TlsFiles) -> Vec<Expiry> {
+    let client = files.client.iter();
+    let own = client.filter_map(|client| client.chain.first());
+    own.filter_map(|own| Expiry::of_certificate(ExpiryKind::UpstreamClient, own))
+        .collect()
 }
 
 impl FileStatus {
@@ -54,6 +67,7 @@ impl FileStatus {
     /// labels.
     pub(crate) fn ends(&self) -> Vec<&Expiry> {
         let all = self.server_ends.iter().chain(&self.clients_end);
+        let all = all.chain(&self.upstream_ends);
         let mut all: Vec<&Expiry> = all.collect();
         all.sort_by_key(|ends| (ends.kind, &ends.name, ends.at));
         all.dedup_by_key(|ends| (ends.kind, &ends.name));
@@ -75,7 +89,11 @@ impl fmt::Debug for SharedFileStatus {
 
 impl SharedFileStatus {
     /// The status after the start: every source was accepted now.
-    pub(crate) fn at_start(server: &ServerCredentials, clients: &ClientPolicy) -> SharedFileStatus {
+    pub(crate) fn at_start(
+        server: &ServerCredentials,
+        clients: &ClientPolicy,
+        upstream: &TlsFiles,
+    ) -> SharedFileStatus {
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         let accepted = ReloadCounts {
             last_accepted: Some(now),
@@ -85,8 +103,10 @@ impl SharedFileStatus {
             registry: accepted,
             server: accepted,
             clients: accepted,
+            upstream: accepted,
             server_ends: server.expiry().into_iter().collect(),
             clients_end: clients.expiries().collect(),
+            upstream_ends: upstream_ends(upstream),
         })))
     }
 
@@ -105,7 +125,7 @@ impl SharedFileStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::{ExpiryKind, Moment};
+    use crate::credentials::Moment;
 
     fn anchor(name: impl ToString, at: i64) -> Expiry {
         Expiry {

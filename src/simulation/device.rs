@@ -174,6 +174,13 @@ impl Device {
         self.requests.retransmissions(number)
     }
 
+    /// Whether a request is one of telemetry.
+    pub(crate) fn is_post(&self, number: usize) -> bool {
+        let request = self.requests.message(number);
+        let mut segments = request.options.iter();
+        request.code == Code::POST && segments.any(|(_, value)| value == "telemetry")
+    }
+
     pub(crate) fn token(&self, number: usize) -> Token {
         self.requests.message(number).token
     }

@@ -5,6 +5,7 @@ use crate::downlink::attribute_json::Update;
 use crate::downlink::{Acknowledgement, Command, ConnectionId, Event, Form, Kind, Message};
 use crate::gateway::core::DownlinkRequest;
 use crate::relay::RelayId;
+use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
 use coap::Type;
 use serde_json::json;
@@ -114,6 +115,23 @@ fn a_non_confirmable_notification_is_acknowledged_at_once() {
 }
 
 #[test]
+fn a_refused_subscription_is_wanted_no_more() {
+    let (mut world, relay) = subscribed(Type::Confirmable);
+    for kind in [Kind::Attributes, Kind::Commands] {
+        let refused = Error::Rejected(Rejection::TokenRefused);
+        report(&mut world, relay, kind, Event::Refused(refused));
+    }
+    let mut unsubscribed = Vec::new();
+    for request in requests(&mut world) {
+        match request {
+            DownlinkRequest::Unsubscribe { kind, .. } => unsubscribed.push(kind),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(unsubscribed, [Kind::Attributes, Kind::Commands]);
+}
+
+#[test]
 fn a_device_that_is_away_is_unsubscribed_and_gets_its_command_once_when_it_is_back() {
     let (mut world, relay) = subscribed(Type::Confirmable);
     world.link.conditions.loss = 1.0;
@@ -140,4 +158,16 @@ fn a_device_that_is_away_is_unsubscribed_and_gets_its_command_once_when_it_is_ba
     world.run_for(10 * SECOND);
     assert_eq!(acknowledged(&mut world), [packet(2)]);
     assert_eq!(world.devices[0].observations[1].commands, [json!(1)]);
+}
+
+#[test]
+fn max_polls_does_not_bound_subscriptions() {
+    let mut settings = default_settings();
+    settings.downlink = Form::Push;
+    settings.relay.max_polls = 1;
+    let mut world = World::observing(settings, Type::Confirmable);
+    subscribe_as_requested(&mut world);
+    assert!(world.devices[0].observations[1].is_active());
+    assert_eq!(world.core.counters().relay.registrations_refused, 0);
+    assert_eq!(world.core.load().relays.downlinks, 0);
 }

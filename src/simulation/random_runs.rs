@@ -18,6 +18,7 @@ use coap::option::encode_unsigned;
 use coap::option::number::{BLOCK2, CONTENT_FORMAT, NO_RESPONSE};
 use coap::{Block, Code, Message, Type};
 use fastrand::Rng;
+use std::ops::Range;
 use std::time::Duration;
 use thingsboard_simulator::{Package, PackageId, PackageKind};
 
@@ -36,7 +37,7 @@ const REGISTERED: usize = 5;
 const IMAGE_BYTES: usize = 150_000;
 
 /// Prints the seed if the run panics.
-struct Seed(u64);
+pub(super) struct Seed(pub(super) u64);
 
 impl Drop for Seed {
     fn drop(&mut self) {
@@ -51,14 +52,18 @@ fn env_number(name: &str) -> Option<u64> {
     Some(text.parse().expect("a number"))
 }
 
+/// The seeds of the runs, of which there are `runs` unless the environment says otherwise.
+pub(super) fn seeds(runs: u64) -> Range<u64> {
+    match env_number("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..env_number("SIMULATION_RUNS").unwrap_or(runs),
+    }
+}
+
 #[test]
 fn random_events_cause_no_duplicates_mix_ups_or_leaks() {
-    let seeds = match env_number("SIMULATION_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..env_number("SIMULATION_RUNS").unwrap_or(RUNS),
-    };
     let mut total = Served::default();
-    for seed in seeds {
+    for seed in seeds(RUNS) {
         let guard = Seed(seed);
         let served = run(guard.0);
         total.posts += served.posts;

@@ -260,6 +260,11 @@ impl ScriptedUpstream {
         self.down_until = Some(now + down_for);
     }
 
+    /// ThingsBoard has restarted, so that ids of commands begin at 0 again.
+    pub(super) fn interrupted(&mut self) {
+        self.interruptions += 1;
+    }
+
     /// The number of restarts and failed calls.
     pub(super) fn interruptions(&self) -> usize {
         self.interruptions
@@ -281,6 +286,11 @@ impl ScriptedUpstream {
     pub(crate) fn package_calls(&self) -> usize {
         let is_package = |c: &&Completion| matches!(c.ticket, Ticket::Package(_));
         self.pending.values().filter(is_package).count()
+    }
+
+    /// Pending calls for devices' requests, for relays and for packages.
+    pub(super) fn calls(&self) -> [usize; 3] {
+        [self.in_flight(), self.relay_calls(), self.package_calls()]
     }
 
     pub(super) fn next_completion(&self) -> Option<Instant> {

@@ -130,18 +130,63 @@ impl Request {
     pub(super) fn lane(&self) -> Lane {
         match self {
             Request::Provision { .. } => Lane::Requests,
-            Request::Device { operation, .. } => match operation {
-                Operation::PostTelemetry(_)
-                | Operation::PostAttributes(_)
-                | Operation::Claim(_)
-                | Operation::GetAttributes { .. }
-                | Operation::ReplyRpc { .. }
-                | Operation::CallRpc(_) => Lane::Requests,
-                Operation::PollRpc { .. }
-                | Operation::PollAttributes { .. }
-                | Operation::ReadAttributes => Lane::Downlink,
-                Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
-            },
+            Request::Device { operation, .. } => operation.lane(),
+        }
+    }
+}
+
+impl Operation {
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Operation::PostTelemetry(_)
+            | Operation::PostAttributes(_)
+            | Operation::Claim(_)
+            | Operation::GetAttributes { .. }
+            | Operation::ReplyRpc { .. }
+            | Operation::CallRpc(_) => Lane::Requests,
+            Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes => Lane::Downlink,
+            Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
+        }
+    }
+}
+
+/// Longer bodies come in blocks. They are read in a task of their own, and may be for HTTP.
+const LONGEST_POST: usize = 16 * 1024;
+
+impl Operation {
+    /// Whether it brings ThingsBoard a short body, and has an answer without one.
+    pub(super) fn is_post(&self) -> bool {
+        match self {
+            Operation::PostTelemetry(body)
+            | Operation::PostAttributes(body)
+            | Operation::ReplyRpc { body, .. } => body.len() <= LONGEST_POST,
+            Operation::Claim(_)
+            | Operation::CallRpc(_)
+            | Operation::GetAttributes { .. }
+            | Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes
+            | Operation::ReadAssignment(_)
+            | Operation::GetPackage { .. } => false,
+        }
+    }
+
+    /// The length of the body that a device has sent.
+    pub(super) fn body_length(&self) -> usize {
+        match self {
+            Operation::PostTelemetry(body)
+            | Operation::PostAttributes(body)
+            | Operation::Claim(body)
+            | Operation::CallRpc(body)
+            | Operation::ReplyRpc { body, .. } => body.len(),
+            Operation::GetAttributes { .. }
+            | Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes
+            | Operation::ReadAssignment(_)
+            | Operation::GetPackage { .. } => 0,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The client against a scripted server: what is sent, and the outcome of every way that an exchange can end.
 
 use super::{
-    Answer, Error, Operation, Package, Rejection, Request, Settings, ThingsBoard, Upstream,
+    Answer, Error, HttpVersion, Operation, Package, Rejection, Request, Settings, ThingsBoard,
+    TlsFiles, Upstream,
 };
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 mod connections;
+mod http2;
 mod invalid_replies;
 mod polls;
 mod replies;
@@ -17,23 +19,59 @@ mod scripted_server;
 
 const TOKEN: &str = "S3cret?Token";
 
-fn thingsboard(url: &str) -> ThingsBoard {
-    within(url, Duration::from_secs(20))
+/// Tests in both versions of HTTP: `version` is what the server speaks.
+macro_rules! in_both_versions {
+    ($($(#[$attribute:meta])* async fn $name:ident($version:ident) $body:block)*) => {
+        $(
+            $(#[$attribute])*
+            mod $name {
+                use super::*;
+
+                async fn test($version: HttpVersion) $body
+
+                #[tokio::test]
+                async fn http1() {
+                    test(HttpVersion::Http1).await;
+                }
+
+                #[tokio::test]
+                async fn http2() {
+                    test(HttpVersion::Http2).await;
+                }
+            }
+        )*
+    };
+}
+use in_both_versions;
+
+fn thingsboard(server: &ScriptedServer) -> ThingsBoard {
+    within(server, Duration::from_secs(20))
 }
 
-fn within(url: &str, timeout: Duration) -> ThingsBoard {
-    with_places(url, timeout, 8)
+fn within(server: &ScriptedServer, timeout: Duration) -> ThingsBoard {
+    with(&server.url(), server.version, timeout, 8)
 }
 
 /// Room for one call in each lane.
-fn one_place_each(url: &str) -> ThingsBoard {
-    with_places(url, Duration::from_secs(20), 1)
+fn one_place_each(server: &ScriptedServer) -> ThingsBoard {
+    with(&server.url(), server.version, Duration::from_secs(20), 1)
 }
 
-fn with_places(url: &str, timeout: Duration, places: usize) -> ThingsBoard {
-    ThingsBoard::new(Settings {
+/// For a URL without a server, or with a path.
+fn at(url: &str, version: HttpVersion) -> ThingsBoard {
+    with(url, version, Duration::from_secs(20), 8)
+}
+
+fn with(url: &str, version: HttpVersion, timeout: Duration, places: usize) -> ThingsBoard {
+    ThingsBoard::new(settings(url, version, timeout, places)).unwrap()
+}
+
+fn settings(url: &str, http_version: HttpVersion, timeout: Duration, places: usize) -> Settings {
+    Settings {
         url: url.parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: TlsFiles::default(),
+        http_version,
         timeout,
         max_in_flight: places,
         max_downlink: places,
@@ -41,8 +79,7 @@ fn with_places(url: &str, timeout: Duration, places: usize) -> ThingsBoard {
         max_connections: 8,
         connects_per_second: 100,
         alive_for: Duration::from_secs(900),
-    })
-    .unwrap()
+    }
 }
 
 fn request(operation: Operation) -> Request {
@@ -71,9 +108,9 @@ async fn both<A, B>(client: impl Future<Output = A>, server: impl Future<Output 
 }
 
 /// Sends one POST to a server that reads it, sends `reply` and closes.
-async fn answered_with(reply: impl AsRef<[u8]>) -> Result<Answer, Error> {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+async fn answered_with(version: HttpVersion, reply: impl AsRef<[u8]>) -> Result<Answer, Error> {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
@@ -90,10 +127,10 @@ fn is_unintelligible(outcome: &Result<Answer, Error>) -> bool {
     matches!(outcome, Err(Error::Unintelligible(_)))
 }
 
-#[tokio::test]
-async fn a_post_arrives_byte_for_byte_as_json_under_the_encoded_token() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&format!("{}/tb/", server.url()));
+in_both_versions! {
+async fn a_post_arrives_byte_for_byte_as_json_under_the_encoded_token(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = at(&format!("{}/tb/", server.url()), version);
     let script = async {
         let mut connection = server.accept().await;
         let request = connection.request().await.unwrap();
@@ -120,11 +157,12 @@ async fn a_post_arrives_byte_for_byte_as_json_under_the_encoded_token() {
         assert!(!head.contains(absent), "{head}");
     }
 }
+}
 
-#[tokio::test]
-async fn a_get_carries_its_key_lists_and_brings_the_body_back() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn a_get_carries_its_key_lists_and_brings_the_body_back(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut connection = server.accept().await;
         let request = connection.request().await.unwrap();
@@ -148,46 +186,58 @@ async fn a_get_carries_its_key_lists_and_brings_the_body_back() {
         "GET /api/v1/S3cret%3FToken/attributes?clientKeys=a%2Cb&sharedKeys=c%26d HTTP/1.1\r\n";
     assert!(request.starts_with(line), "{request}");
 }
+}
 
-#[tokio::test]
-async fn a_refusal_keeps_its_status_and_whether_a_text_came_with_it() {
+in_both_versions! {
+async fn a_refusal_keeps_its_status_and_whether_a_text_came_with_it(version) {
     let rejected = |status, has_text| Err(Error::Rejected(Rejection::new(status, has_text)));
     let with_text = "HTTP/1.1 500 \r\nContent-Length: 9\r\n\r\nbad JSON!";
-    assert_eq!(answered_with(with_text).await, rejected(500, true));
+    assert_eq!(answered_with(version, with_text).await, rejected(500, true));
     assert_eq!(
-        answered_with("HTTP/1.1 500 \r\nContent-Length: 0\r\n\r\n").await,
+        answered_with(version, "HTTP/1.1 500 \r\nContent-Length: 0\r\n\r\n").await,
         rejected(500, false)
     );
     assert_eq!(
-        answered_with("HTTP/1.1 401 \r\nContent-Length: 0\r\n\r\n").await,
+        answered_with(version, "HTTP/1.1 401 \r\nContent-Length: 0\r\n\r\n").await,
         rejected(401, false)
     );
     // The body breaks off, the status has been read.
     assert_eq!(
-        answered_with("HTTP/1.1 401 \r\nContent-Length: 5\r\n\r\n").await,
+        answered_with(version, "HTTP/1.1 401 \r\nContent-Length: 5\r\n\r\n").await,
         rejected(401, false)
     );
     assert_eq!(
-        answered_with("HTTP/1.1 503 \r\nContent-Length: 0\r\n\r\n").await,
+        answered_with(version, "HTTP/1.1 503 \r\nContent-Length: 0\r\n\r\n").await,
         Err(Error::Overloaded)
     );
     assert_eq!(
-        answered_with("HTTP/1.1 504 \r\nContent-Length: 0\r\n\r\n").await,
+        answered_with(version, "HTTP/1.1 504 \r\nContent-Length: 0\r\n\r\n").await,
         Err(Error::Timeout)
     );
+}
 }
 
 #[tokio::test]
 async fn no_error_contains_the_token_or_the_url() {
     let server = ScriptedServer::start().await;
     let address = server.url();
-    let refused = thingsboard(&server.stop()).send(telemetry("{}")).await;
+    let refused = at(&server.stop(), HttpVersion::Http1)
+        .send(telemetry("{}"))
+        .await;
     let outcomes = [
         refused,
-        answered_with("").await,
-        answered_with("SSH-2.0\r\n").await,
-        answered_with("HTTP/1.1 302 \r\nLocation: http://elsewhere\r\n\r\n").await,
-        answered_with("HTTP/1.1 401 \r\nContent-Length: 0\r\n\r\n").await,
+        answered_with(HttpVersion::Http1, "").await,
+        answered_with(HttpVersion::Http1, "SSH-2.0\r\n").await,
+        answered_with(
+            HttpVersion::Http1,
+            "HTTP/1.1 302 \r\nLocation: http://elsewhere\r\n\r\n",
+        )
+        .await,
+        answered_with(
+            HttpVersion::Http1,
+            "HTTP/1.1 401 \r\nContent-Length: 0\r\n\r\n",
+        )
+        .await,
     ];
     for outcome in outcomes {
         let error = outcome.unwrap_err();
@@ -198,7 +248,7 @@ async fn no_error_contains_the_token_or_the_url() {
     }
     let shown = format!(
         "{:?} {:?}",
-        thingsboard("http://tb"),
+        at("http://tb", HttpVersion::Http1),
         telemetry("{\"secretKey\":\"hunter2\"}")
     );
     assert!(
@@ -214,10 +264,15 @@ fn is_alone() -> bool {
 
 const ALONE: &str = "COAPS_GATEWAY_TEST_ALONE";
 
-/// Runs one test of this program in a process of its own, with an environment of its own.
-fn again_alone(name: &str, environment: &[(&str, &str)]) {
+/// Runs one test of this program in a process of its own, with an environment of its own. `version`: of a test in both.
+fn again_alone(name: &str, version: impl Into<Option<HttpVersion>>, environment: &[(&str, &str)]) {
+    let version = match version.into() {
+        None => "",
+        Some(HttpVersion::Http2) => "::http2",
+        Some(HttpVersion::Auto | HttpVersion::Http1) => "::http1",
+    };
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", &format!("upstream::tests::{name}")]);
+    again.args(["--exact", &format!("upstream::tests::{name}{version}")]);
     for variable in ["NO_PROXY", "no_proxy", "REQUEST_METHOD"] {
         again.env_remove(variable);
     }
@@ -234,13 +289,17 @@ fn again_alone(name: &str, environment: &[(&str, &str)]) {
 async fn a_proxy_from_the_environment_is_not_used() {
     if is_alone() {
         let reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        assert_eq!(answered_with(reply).await, empty());
+        assert_eq!(answered_with(HttpVersion::Http1, reply).await, empty());
         return;
     }
     let unused = ScriptedServer::start().await.stop();
     let variables = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let environment = variables.map(|variable| (variable, unused.as_str()));
-    again_alone("a_proxy_from_the_environment_is_not_used", &environment);
+    again_alone(
+        "a_proxy_from_the_environment_is_not_used",
+        None,
+        &environment,
+    );
 }
 
 /// Collects what is logged.
@@ -274,19 +333,20 @@ impl std::io::Write for Log {
     }
 }
 
+in_both_versions! {
 /// Alone, because what other threads log first decides whether a line is logged at all (tracing's cache).
-#[tokio::test]
-async fn an_outage_is_logged_once_with_its_reason_and_without_the_token() {
+async fn an_outage_is_logged_once_with_its_reason_and_without_the_token(version) {
     if !is_alone() {
         again_alone(
             "an_outage_is_logged_once_with_its_reason_and_without_the_token",
+            version,
             &[],
         );
         return;
     }
     let (log, _guard) = Log::begin();
-    let url = ScriptedServer::start().await.stop();
-    let thingsboard = thingsboard(&url);
+    let url = ScriptedServer::speaking(version).await.stop();
+    let thingsboard = at(&url, version);
     let poll = Operation::PollRpc {
         timeout: Duration::from_secs(25),
     };
@@ -297,4 +357,5 @@ async fn an_outage_is_logged_once_with_its_reason_and_without_the_token() {
     assert_eq!(text.matches("can't be reached").count(), 1, "{text}");
     assert!(text.contains("refused"), "{text}");
     assert!(!text.contains("S3cret"), "{text}");
+}
 }

@@ -11,6 +11,7 @@ pub(super) use encode::assignment_keys;
 use super::http::call::{Call, LARGEST_REPLY, Method};
 use super::http::client::Client;
 use super::http::outage::Outage;
+use super::http::tls::Tls;
 use super::request::Lane;
 use super::{Answer, Error, Request, Settings, SettingsError, Upstream};
 use bytes::Bytes;
@@ -19,6 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
+
+/// How long a connection may be silent while polls are open on it, before it is tested. Three of these are over before most
+/// polls are, and Tomcat allows one test for each poll.
+const QUIET_POLLS: Duration = Duration::from_secs(10);
 
 /// A ThingsBoard server, reached over its HTTP device API.
 pub struct ThingsBoard {
@@ -37,29 +42,26 @@ struct Connections {
 impl ThingsBoard {
     /// Checks the settings. Opens no connection: ThingsBoard may be down when the gateway starts.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        if settings.timeout.is_zero() {
-            return Err(SettingsError::ZeroTimeout);
-        }
-        if settings.max_in_flight == 0 {
-            return Err(SettingsError::ZeroInFlight);
-        }
-        if settings.max_downlink == 0 {
-            return Err(SettingsError::ZeroDownlink);
-        }
-        if settings.max_packages == 0 {
-            return Err(SettingsError::ZeroPackages);
-        }
+        let tls = Tls::new(&settings.tls, settings.url.is_tls())?;
+        ThingsBoard::with_tls(&settings, &tls)
+    }
+
+    /// With a TLS configuration that others use, too.
+    pub(super) fn with_tls(settings: &Settings, tls: &Tls) -> Result<Self, SettingsError> {
+        settings.check()?;
         let outage = Arc::new(Outage::default());
-        let connections = |most: usize| {
+        // Three of these are over before a request's time is.
+        let quiet = (settings.timeout * 3 / 10).clamp(Duration::from_secs(1), QUIET_POLLS);
+        let connections = |most: usize, quiet: Duration| {
             Ok(Connections {
-                client: Client::new(&settings, most, outage.clone())?,
+                client: Client::new(settings, tls, most, quiet, outage.clone())?,
                 places: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
             })
         };
         Ok(ThingsBoard {
-            requests: connections(settings.max_in_flight)?,
-            downlink: connections(settings.max_downlink)?,
-            packages: connections(settings.max_packages)?,
+            requests: connections(settings.max_in_flight, quiet)?,
+            downlink: connections(settings.max_downlink, QUIET_POLLS)?,
+            packages: connections(settings.max_packages, quiet)?,
             timeout: settings.timeout,
         })
     }

@@ -38,7 +38,7 @@ class Compose(Case):
 
     def test_every_variable_is_explained(self):
         used = set(re.findall(r"\$\{([A-Z_]+)", self.text))
-        self.assertEqual(used, {"GATEWAY_USER", "POSTGRES_PASSWORD", "THINGSBOARD_HTTP"})
+        self.assertEqual(used, {"GATEWAY_USER", "POSTGRES_PASSWORD", "THINGSBOARD_HTTP", "UPSTREAM_URL"})
         explained = self.text.split("name:")[0]
         for name in used:
             self.assertIn(name, explained)
@@ -100,6 +100,14 @@ class Compose(Case):
 
     def test_the_memory_limit_covers_all_bounds(self):
         self.assertLess(memory(self.gateway["environment"]), 0.8 * amount(self.gateway["mem_limit"]))
+
+    def test_one_variable_changes_over_to_mqtt_and_open_files_are_enough(self):
+        url = re.search(r"UPSTREAM_URL \((\S+) for MQTT\)", self.text).group(1)
+        gateway = yaml.safe_load(filled(self.text, {"UPSTREAM_URL": url}))["services"]["gateway"]
+        self.assertEqual(gateway["environment"]["COAPS_GATEWAY__UPSTREAM__URL"], "mqtt://thingsboard:1883")
+        self.assertIn(f"UPSTREAM_URL={url}", (DEPLOY / "README.md").read_text())
+        connections = setting("upstream.max_connections", gateway["environment"])
+        self.assertGreaterEqual(gateway["ulimits"]["nofile"], connections + 64)
 
     def test_the_stop_grace_period_exceeds_the_drain(self):
         variables = self.gateway["environment"]

@@ -14,7 +14,7 @@ import yaml
 from project import DEPLOY, NO_FILE, PLAIN_HTTP, ROOT, Case, amount, cargo_package, commands_of, memory, setting
 
 KUBERNETES = DEPLOY / "kubernetes"
-OVERLAYS = ("gateway", "monitored", "sidecar")
+OVERLAYS = ("gateway", "monitored", "mqtt", "sidecar")
 ETC = "/etc/coaps-gateway"
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
@@ -45,7 +45,7 @@ def of_each_gateway(check):
 
     @functools.wraps(check)
     def of_both(self):
-        for overlay, name in (("gateway", "gateway"), ("sidecar", "coaps-gateway")):
+        for overlay, name in (("gateway", "gateway"), ("mqtt", "gateway"), ("sidecar", "coaps-gateway")):
             documents = self.render(overlay)
             workload = self.of_kind(documents, "Deployment")
             with self.subTest(overlay):
@@ -254,8 +254,19 @@ class Kubernetes(Case):
         self.assertEqual(budget["maxUnavailable"], 1)
         self.assertTrue(selects(budget["selector"]["matchLabels"], labels))
 
+    def test_over_mqtt_one_pod_serves_the_registry(self):
+        documents = self.render("mqtt")
+        deployment = self.of_kind(documents, "Deployment")["spec"]
+        self.assertEqual(deployment["replicas"], 1)
+        # The next pod is there before the old one ends.
+        self.assertEqual(deployment["strategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
+
     def test_the_network_policy_allows_only_devices_prometheus_dns_and_thingsboard(self):
-        documents = self.render("gateway")
+        for overlay, scheme in (("gateway", "http"), ("mqtt", "mqtt")):
+            with self.subTest(overlay):
+                self.check_network_policy(self.render(overlay), scheme)
+
+    def check_network_policy(self, documents, scheme):
         policy = self.of_kind(documents, "NetworkPolicy")["spec"]
         deployment = self.of_kind(documents, "Deployment")
         labels = deployment["spec"]["template"]["metadata"]["labels"]
@@ -271,7 +282,7 @@ class Kubernetes(Case):
         self.assertEqual(prometheus["ports"], [{"protocol": "TCP", "port": "admin"}])
         thingsboard, dns = policy["egress"]
         url = setting("upstream.url", environment(containers(deployment)["gateway"]), self.config(documents))
-        where, port = re.fullmatch(r"http://[a-z-]+\.([a-z-]+)\.svc:(\d+)", url).groups()
+        where, port = re.fullmatch(scheme + r"://[a-z-]+\.([a-z-]+)\.svc:(\d+)", url).groups()
         self.assertEqual(thingsboard["to"], [namespace(where)])
         self.assertEqual(thingsboard["ports"], [{"protocol": "TCP", "port": int(port)}])
         self.assertEqual(sorted((one["protocol"], one["port"]) for one in dns["ports"]), [("TCP", 53), ("UDP", 53)])

@@ -85,8 +85,12 @@ class Systemd(Case):
 
     def test_the_open_files_limit_covers_every_connection(self):
         wanted = setting("upstream.max_in_flight", {}) + setting("relay.max_polls", {}) * 9 // 8 + 160
-        self.assertGreaterEqual(int(self.only("LimitNOFILE")), wanted)
-        self.assertIn(f"{wanted:,} with the defaults", (SYSTEMD / UNIT).read_text())
+        over_mqtt = setting("upstream.max_connections", {}) + 64
+        both = over_mqtt + setting("upstream.max_in_flight", {}) + 32
+        self.assertGreaterEqual(int(self.only("LimitNOFILE")), max(wanted, both))
+        text = (SYSTEMD / UNIT).read_text()
+        self.assertIn(f"and 160: {wanted:,}.", text)
+        self.assertIn(f"and 64: {over_mqtt:,};", text)
 
     def test_the_memory_limit_covers_all_bounds(self):
         config = (SYSTEMD / "gateway.toml").read_text()

@@ -1,5 +1,5 @@
 //! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in
-//! one process, over real DTLS and HTTP on loopback.
+//! one process, over real DTLS and HTTP, or MQTT, on loopback.
 //!
 //! ```text
 //!  device ──┐                                     ┌─▶ the terminal (text)
@@ -56,6 +56,8 @@ pub struct Options {
     pub coaps: SocketAddr,
     /// The simulated ThingsBoard's address.
     pub http: SocketAddr,
+    /// The address of its MQTT, by which the gateway reaches it then. `None`: over HTTP.
+    pub mqtt: Option<SocketAddr>,
     /// The page's address.
     pub page: SocketAddr,
     /// The day certificates begin.
@@ -75,17 +77,29 @@ pub async fn run(
         },
         options.today,
     )?;
-    let simulator = Simulator::bind(options.http).await.map_err(|error| {
+    let mut simulator = Simulator::bind(options.http).await.map_err(|error| {
         format!(
             "the simulator's port, TCP {}: {error}; choose another with --http-port",
             options.http
         )
     })?;
     let http = simulator.local_addr();
+    let mqtt = match options.mqtt {
+        Some(address) => Some(simulator.bind_mqtt(address).await.map_err(|error| {
+            format!(
+                "the simulator's MQTT port, TCP {address}: {error}; choose another with --mqtt-port"
+            )
+        })?),
+        None => None,
+    };
+    let url = match mqtt {
+        Some(mqtt) => format!("mqtt://{mqtt}"),
+        None => format!("http://{http}"),
+    };
     let control = simulator.control();
     provision(&control)?;
     let arrivals = control.subscribe();
-    let mut gateway = Gateway::new(parts(options, &certificates, http)?)?;
+    let mut gateway = Gateway::new(parts(options, &certificates, &url)?)?;
     let tap = Tap::default();
     gateway.attach_tap(tap.clone());
     let losses = Arc::new(LossModel::new(fastrand::u64(..)));
@@ -105,6 +119,7 @@ pub async fn run(
             tap,
             losses,
             commands: commands.clone(),
+            upstream: if mqtt.is_some() { "MQTT" } else { "HTTP" },
         },
     );
     let page = page.await.map_err(|error| {
@@ -124,6 +139,7 @@ pub async fn run(
         kept,
         coaps,
         http,
+        mqtt,
         page_address,
     ))?;
     print(&text::commands(&commands))?;
@@ -184,7 +200,7 @@ async fn print_arrivals(mut arrivals: broadcast::Receiver<Arrival>) -> std::io::
 fn parts(
     options: &Options,
     certificates: &authority::AuthorityFiles,
-    http: SocketAddr,
+    url: &str,
 ) -> Result<Parts, Box<dyn Error>> {
     let mut registry = Registry::default();
     for (made, (_, token)) in certificates.devices.iter().zip(DEVICES) {
@@ -206,8 +222,10 @@ fn parts(
         )?,
         registry: Arc::new(registry),
         upstream: upstream::Settings {
-            url: format!("http://{http}").parse()?,
-            ca: None,
+            url: url.parse()?,
+            http_url: None,
+            tls: upstream::TlsFiles::default(),
+            http_version: upstream::HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,
             max_downlink: settings.relay.connections(),
@@ -218,6 +236,7 @@ fn parts(
         },
         settings,
         drain: Duration::ZERO,
+        workers: tokio::runtime::Handle::current(),
     })
 }
 

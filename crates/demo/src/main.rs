@@ -33,7 +33,8 @@ enum Command {
 Certificates are made under certs/demo/ the first time and kept. Nothing else is needed; Ctrl-C
 ends it. The terminal shows what happens; the link it prints shows it in a browser on this machine.
 If a port is in use, choose another:
-  cargo run --release -- demo --coaps-port 15684 --http-port 18080 --page-port 18081")]
+  cargo run --release -- demo --coaps-port 15684 --http-port 18080 --page-port 18081
+With --mqtt the gateway reaches ThingsBoard over MQTT, at TCP 1883 or --mqtt-port.")]
     Demo(DemoArgs),
 }
 
@@ -45,6 +46,12 @@ struct DemoArgs {
     /// The TCP port the simulated ThingsBoard listens on
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
+    /// Let the gateway reach ThingsBoard over MQTT
+    #[arg(long)]
+    mqtt: bool,
+    /// The TCP port of ThingsBoard's MQTT
+    #[arg(long, value_name = "PORT", default_value_t = 1883, requires = "mqtt")]
+    mqtt_port: u16,
     /// The TCP port of the page
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     page_port: u16,
@@ -78,6 +85,7 @@ fn demo(arguments: &DemoArgs) -> Result<(), String> {
         directory: PathBuf::from("certs/demo"),
         coaps: loopback(arguments.coaps_port),
         http: loopback(arguments.http_port),
+        mqtt: arguments.mqtt.then(|| loopback(arguments.mqtt_port)),
         page: loopback(arguments.page_port),
         today: today(),
     };

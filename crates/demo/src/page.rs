@@ -47,6 +47,8 @@ pub(super) struct Context {
     pub(super) tap: Tap,
     pub(super) losses: Arc<LossModel>,
     pub(super) commands: Vec<Commands>,
+    /// How the gateway reaches ThingsBoard: `HTTP` or `MQTT`.
+    pub(super) upstream: &'static str,
 }
 
 /// The switches, which all open pages share.

@@ -22,6 +22,7 @@ pub(super) fn opening(
     kept: bool,
     coaps: SocketAddr,
     http: SocketAddr,
+    mqtt: Option<SocketAddr>,
     page: SocketAddr,
 ) -> String {
     let certificates = directory.display();
@@ -30,6 +31,9 @@ pub(super) fn opening(
     } else {
         "made now, kept for the next run"
     };
+    let mqtt =
+        mqtt.map(|mqtt| format!("                 mqtt://{mqtt}   (the gateway uses this)\n"));
+    let mqtt = mqtt.unwrap_or_default();
     format!(
         "\
 coaps-gateway demo: a device with a certificate, the gateway, and a ThingsBoard, all on this machine.
@@ -37,7 +41,7 @@ coaps-gateway demo: a device with a certificate, the gateway, and a ThingsBoard,
   certificates   {certificates}/   {age}
   gateway        coaps://{coaps}
   ThingsBoard    http://{http}   (a simulator, in memory; it needs no password)
-
+{mqtt}
   to look at     http://{page}   (open it in a browser on this machine)
 "
     )
@@ -59,18 +63,21 @@ coap-client-gnutls takes the same arguments):
     text + "\nCtrl-C ends the demo. Every few seconds the device posts:\n"
 }
 
-/// One request that arrived at the simulator.
+/// One request that arrived at the simulator, or over MQTT one PUBLISH.
 pub(super) fn arrival(arrival: &Arrival) -> String {
+    let is_mqtt = arrival.method == "PUBLISH";
     let from = arrival.device.as_deref().unwrap_or("an unknown token");
     let from = printable(from.as_bytes());
     let answer = match (arrival.status, arrival.fault) {
+        (Some(code), _) if is_mqtt => format!("PUBACK {code:#04x}"),
         (Some(status), _) => status.to_string(),
         (None, Some(fault)) => format!("({fault})"),
         (None, None) => "(waiting)".to_owned(),
     };
     let query = arrival.query.as_deref().map(|query| format!("?{query}"));
     format!(
-        "  gateway ─HTTP─▶ ThingsBoard   {} {}{} {}   from {from}: {answer}",
+        "  gateway ─{}─▶ ThingsBoard   {} {}{} {}   from {from}: {answer}",
+        if is_mqtt { "MQTT" } else { "HTTP" },
         arrival.method,
         arrival.path,
         query.unwrap_or_default(),

@@ -28,6 +28,21 @@ fn telemetry_of_its_device_arrives_and_ctrl_c_ends_it_with_success() {
 }
 
 #[test]
+fn with_mqtt_telemetry_arrives_as_a_publish() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start_with(&directory, &["--mqtt", "--mqtt-port", "0"]);
+    demo.await_line(&["mqtt://127.0.0.1:", "the gateway uses this"]);
+    demo.await_line(&[
+        "─MQTT─▶ ThingsBoard",
+        "PUBLISH v2/t/j",
+        "temperature",
+        "from demo-device: PUBACK 0x00",
+    ]);
+    demo.await_line(&["─CoAPs─▶ gateway", "temperature", "2.01"]);
+    assert!(demo.interrupt());
+}
+
+#[test]
 fn it_prints_commands_to_paste() {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(&directory);
@@ -49,10 +64,11 @@ fn a_port_in_use_is_named_with_the_flag_that_chooses_another() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = udp.local_addr().unwrap().port().to_string();
     let tcp = tcp.local_addr().unwrap().port().to_string();
-    for (coaps, http, page, flag, port) in [
-        (udp.as_str(), "0", "0", "--coaps-port", &udp),
-        ("0", tcp.as_str(), "0", "--http-port", &tcp),
-        ("0", "0", tcp.as_str(), "--page-port", &tcp),
+    for (coaps, http, page, mqtt, flag, port) in [
+        (udp.as_str(), "0", "0", "0", "--coaps-port", &udp),
+        ("0", tcp.as_str(), "0", "0", "--http-port", &tcp),
+        ("0", "0", tcp.as_str(), "0", "--page-port", &tcp),
+        ("0", "0", "0", tcp.as_str(), "--mqtt-port", &tcp),
     ] {
         let output = command(&directory)
             .args([
@@ -62,6 +78,9 @@ fn a_port_in_use_is_named_with_the_flag_that_chooses_another() {
                 http,
                 "--page-port",
                 page,
+                "--mqtt",
+                "--mqtt-port",
+                mqtt,
             ])
             .output()
             .unwrap();

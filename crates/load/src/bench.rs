@@ -1,4 +1,5 @@
-//! The tools of `benches/run` besides the load driver: an HTTP sink, a direct HTTP client and a flood.
+//! The tools of `benches/run` besides the load driver: an HTTP sink, a direct HTTP client, TLS for a
+//! server that has none, and a flood.
 //!
 //! `cargo run --release --bin bench -- --help` describes them. Their results are JSON. Latencies, pace and processor
 //! time are measured by the load driver's code, so that the figures can be compared.
@@ -6,6 +7,7 @@
 mod direct;
 mod flood;
 mod sink;
+mod tls;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -27,6 +29,8 @@ enum Command {
     Sink(sink::Args),
     /// Post to an HTTP server without a gateway, for comparison
     Direct(direct::Args),
+    /// Terminate TLS in front of a TCP server
+    Tls(tls::Args),
     /// Send forged ClientHellos to a server on this machine
     Flood(flood::Args),
 }
@@ -36,6 +40,7 @@ pub fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Sink(args) => sink::run(&args),
         Command::Direct(args) => direct::run(&args),
+        Command::Tls(args) => tls::run(&args),
         Command::Flood(args) => flood::run(&args),
     };
     match ended {

@@ -113,25 +113,31 @@ impl Conversation {
         if outcome != Outcome::Done {
             return outcome;
         }
-        loop {
+        let mut notified = 0;
+        let outcome = loop {
             match self.next_or_end(std::future::pending()).await {
                 Next::Event(Event::Notification {
                     code, is_observed, ..
                 }) => {
                     let is_measured = *self.phases.borrow() != Phase::Connecting;
+                    let counts = u64::from(is_observed && is_measured);
+                    notified += counts;
                     self.shared.count(|tally| {
                         tally.code(code);
-                        tally.notifications += u64::from(is_observed && is_measured);
+                        tally.notifications += counts;
                         if !is_observed {
                             tally.count_error(ErrorKind::NotObserved);
                         }
                     });
                 }
                 Next::Event(_) | Next::Due => {}
-                Next::Lost => return Outcome::Lost,
-                Next::Ended => return Outcome::Ended,
+                Next::Lost => break Outcome::Lost,
+                Next::Ended => break Outcome::Ended,
             }
-        }
+        };
+        self.shared
+            .count(|tally| *tally.notified.entry(notified).or_default() += 1);
+        outcome
     }
 
     /// Does nothing until the run ends, then pings to see whether the session still exists.

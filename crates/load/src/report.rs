@@ -46,6 +46,9 @@ pub struct Report {
     requests: Operations,
     handshakes: Operations,
     notifications: Counted,
+    /// How many observing sessions had so many notifications.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notified: BTreeMap<u64, u64>,
     retransmissions: u64,
     /// The number of responses with each code.
     responses: BTreeMap<String, u64>,
@@ -141,6 +144,7 @@ impl Report {
                 count: tally.notifications,
                 per_second: per_second(tally.notifications, times.measured),
             },
+            notified: tally.notified.clone(),
             retransmissions: tally.retransmissions,
             responses: tally
                 .codes

@@ -61,6 +61,8 @@ pub(crate) struct Tally {
     pub(crate) texts: Vec<String>,
     pub(crate) retransmissions: u64,
     pub(crate) notifications: u64,
+    /// How many observing sessions had so many notifications.
+    pub(crate) notified: BTreeMap<u64, u64>,
     /// Pings that were answered at the end of an idle run.
     pub(crate) alive: u64,
     /// How many sessions are established now.
@@ -82,6 +84,7 @@ impl Tally {
             texts: Vec::new(),
             retransmissions: 0,
             notifications: 0,
+            notified: BTreeMap::new(),
             alive: 0,
             established: 0,
             complete: None,

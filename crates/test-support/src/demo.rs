@@ -17,8 +17,14 @@ pub struct Demo {
 impl Demo {
     /// Starts it on free ports.
     pub fn start(directory: &TempDir) -> Demo {
+        Demo::start_with(directory, &[])
+    }
+
+    /// Starts it on free ports, with more arguments.
+    pub fn start_with(directory: &TempDir, more: &[&str]) -> Demo {
         let mut child = command(directory)
             .args(["--coaps-port", "0", "--http-port", "0", "--page-port", "0"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -29,6 +29,7 @@ pub mod scrape;
 pub mod siege;
 pub mod terminal;
 pub mod tls_clients;
+pub mod tls_front;
 pub mod udp_proxy;
 pub mod world;
 

@@ -50,6 +50,8 @@ pub struct Options<'a> {
     pub url: Option<String>,
     /// Whether `upstream.url` is the simulator's MQTT, instead of its HTTP.
     pub mqtt: bool,
+    /// Whether `upstream.http_url` is the simulator's HTTP.
+    pub http_url: bool,
 }
 
 /// A gateway with its surroundings.
@@ -109,10 +111,15 @@ impl World {
             simulator.url()
         };
         let url = options.url.clone().unwrap_or(own);
+        let http_url = match options.http_url {
+            true => simulator.url(),
+            false => String::new(),
+        };
+        let urls = format!("url = {url:?}\nhttp_url = {http_url:?}");
         let configuration = directory.path().join("gateway.toml");
         fs::write(
             &configuration,
-            gateway_toml(directory.path(), &url, options),
+            gateway_toml(directory.path(), &urls, options),
         )
         .unwrap();
         let gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
@@ -216,7 +223,19 @@ impl Drop for World {
     }
 }
 
-fn gateway_toml(directory: &Path, url: &str, options: &Options<'_>) -> String {
+/// The line for the version of HTTP, where the environment has one: so all tests can run with HTTP/2.
+fn http_version(urls: &str, options: &Options<'_>) -> String {
+    match std::env::var("COAPS_GATEWAY_HTTP_VERSION") {
+        Ok(version)
+            if urls.starts_with("url = \"http") && !options.upstream.contains("http_version") =>
+        {
+            format!("http_version = {version:?}")
+        }
+        _ => String::new(),
+    }
+}
+
+fn gateway_toml(directory: &Path, urls: &str, options: &Options<'_>) -> String {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let mut text = String::new();
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
@@ -238,7 +257,11 @@ fn gateway_toml(directory: &Path, url: &str, options: &Options<'_>) -> String {
         &format!("trust_anchors = {anchors:?}\n{}", options.clients),
     );
     section("devices", &format!("file = {:?}", file("devices.toml")));
-    section("upstream", &format!("url = {url:?}\n{}", options.upstream));
+    let version = http_version(urls, options);
+    section(
+        "upstream",
+        &format!("{urls}\n{version}\n{}", options.upstream),
+    );
     section("dtls", options.dtls);
     section("limits", options.limits);
     section("relay", options.relay);

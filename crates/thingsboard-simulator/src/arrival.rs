@@ -154,9 +154,11 @@ impl Arrivals {
         arrival.body = Bytes::copy_from_slice(kept);
         if is_poll {
             self.polls.push(arrival);
+        } else if self.subscribers.receiver_count() == 0 {
+            self.requests.push(arrival);
         } else {
             self.requests.push(arrival.clone());
-            // It is no error that there are no subscribers.
+            // It is no error that the last one has gone meanwhile.
             let _ = self.subscribers.send(arrival);
         }
         self.last_sequence

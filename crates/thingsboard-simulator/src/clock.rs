@@ -22,6 +22,11 @@ impl Clock {
         in_ms(self.started.elapsed())
     }
 
+    /// The same in microseconds, where milliseconds are too coarse.
+    pub(super) fn now_us(self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// The instant at which [`now_ms`](Clock::now_ms) is `ms`.
     pub(super) fn at(self, ms: u64) -> Instant {
         // Bounded: an `Instant` could not hold every `u64`.

@@ -1,10 +1,8 @@
-//! One TCP connection. Applies faults below HTTP, and Tomcat's limits on idle time and keep-alive requests.
+//! One TCP connection. Applies faults below HTTP, and Tomcat's limits on idle time and keep-alive requests. A fault ends all
+//! that goes on over it, with HTTP/2 up to a hundred requests.
 
 use crate::connections::Connections;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +15,7 @@ use tokio::time::Sleep;
 /// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a client may send nothing between requests, or
 /// within one that is incomplete.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tomcat's `maxKeepAliveRequests`: the response to the hundredth request closes the connection.
+/// Tomcat's `maxKeepAliveRequests`: the response to the hundredth request of HTTP/1.1 closes the connection.
 const MAX_KEEP_ALIVE_REQUESTS: u32 = 100;
 /// How long to wait before the next attempt when `accept` fails, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -104,12 +102,6 @@ impl Drop for RequestGuard {
     }
 }
 
-impl Connected<IncomingStream<'_, LimitedListener>> for ConnectionHandle {
-    fn connect_info(stream: IncomingStream<'_, LimitedListener>) -> ConnectionHandle {
-        stream.io().connection.clone()
-    }
-}
-
 /// The listening socket, with a limit on its connections.
 pub(super) struct LimitedListener {
     listener: TcpListener,
@@ -123,16 +115,11 @@ impl LimitedListener {
             connections,
         }
     }
-}
 
-impl Listener for LimitedListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    pub(super) async fn accept(&mut self) -> Connection {
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => {
+                Ok((stream, _)) => {
                     // This one is accepted already; further ones wait in the system's backlog.
                     self.connections.wait_for_room().await;
                     let Some(slot) = ConnectionSlot::take(&self.connections) else {
@@ -141,7 +128,7 @@ impl Listener for LimitedListener {
                     };
                     // Responses are small and must not be delayed; a socket without the option works too.
                     let _ = stream.set_nodelay(true);
-                    return (Connection::new(stream, slot), peer);
+                    return Connection::new(stream, slot);
                 }
                 // The client has gone already.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -151,10 +138,6 @@ impl Listener for LimitedListener {
                 }
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
     }
 }
 
@@ -192,6 +175,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    pub(super) fn handle(&self) -> ConnectionHandle {
+        self.connection.clone()
+    }
+
     fn new(stream: TcpStream, slot: ConnectionSlot) -> Connection {
         Connection {
             stream,

@@ -52,6 +52,18 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
+    /// A simulator without sockets, for a simulated network and time: see [`serve_mqtt`](Self::serve_mqtt). Its timers run
+    /// in [`run_timers`](Self::run_timers).
+    #[must_use]
+    pub fn without_sockets() -> Control {
+        Control(Arc::new(Shared::new()))
+    }
+
+    /// Runs the timers of polls and commands, where [`Simulator::run`](super::Simulator::run) does not. Never returns.
+    pub async fn run_timers(&self) {
+        crate::long_poll::run_timers(&self.0).await;
+    }
+
     /// Adds a device, or changes the token of the one of that name, which keeps its attributes and telemetry. With
     /// another token the device's subscriptions are removed: its open polls get no message any more and end by their
     /// timeout, and its MQTT connection is closed. A new device has the packages that are assigned to all.

@@ -21,7 +21,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use axum::{Extension, Router};
 use serde::Serialize;
 use serde_json::json;
@@ -33,7 +33,7 @@ const GREETING: &str = "This is a simulator of ThingsBoard's device API (/api/v1
     It keeps everything in memory. Its controls are under /simulator.\n";
 
 /// What `GET /simulator` lists.
-const CONTROLS: [&str; 26] = [
+const CONTROLS: [&str; 27] = [
     "GET|DELETE /simulator/arrivals?limit=&after=&device=&polls",
     "GET /simulator/devices",
     "GET|PUT|DELETE /simulator/devices/{name}",
@@ -58,6 +58,7 @@ const CONTROLS: [&str; 26] = [
     "GET|PUT /simulator/mqtt",
     "GET|PUT /simulator/mqtt/dead-subscriptions",
     "GET /simulator/mqtt/counts",
+    "DELETE /simulator/mqtt/command-delays",
     "POST /simulator/restart",
     "GET|POST|DELETE /simulator/faults",
 ];
@@ -128,6 +129,7 @@ pub(super) fn router(on_loopback: bool) -> Router<Arc<Shared>> {
         ),
         ("/mqtt", get(mqtt::settings).put(mqtt::set_settings)),
         ("/mqtt/counts", get(mqtt::totals)),
+        ("/mqtt/command-delays", delete(mqtt::command_delays)),
         (
             "/mqtt/dead-subscriptions",
             get(mqtt::dead_subscriptions).put(mqtt::set_dead_subscriptions),

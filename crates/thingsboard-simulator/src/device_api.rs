@@ -58,6 +58,17 @@ pub(super) enum Completion {
     },
 }
 
+impl Completion {
+    /// Of a request that ThingsBoard does not answer: the servlet container's timeout ends it.
+    fn unanswered(state: &State, request: &Request<'_>) -> Completion {
+        let limit = state.long_polls.delays().async_ms;
+        // The response has the time at which it is sent.
+        let end_ms = request.now_ms.saturating_add(limit);
+        let timeout = Duration::from_millis(limit);
+        Completion::After(timeout, HttpResponse::asynchronous_timeout(end_ms))
+    }
+}
+
 impl From<HttpResponse> for Handled {
     /// For a request without a known token.
     fn from(response: HttpResponse) -> Handled {
@@ -81,7 +92,7 @@ pub(super) fn handle(state: &mut State, request: &Request<'_>) -> Handled {
     let completion = match endpoint {
         Endpoint::ReadAttributes => attributes::get(state, &device, request).map(Completion::Now),
         Endpoint::WriteAttributes => attributes::post(state, &device, request).map(Completion::Now),
-        Endpoint::Telemetry => telemetry::post(state, &device, request).map(Completion::Now),
+        Endpoint::Telemetry => telemetry::post(state, &device, request),
         Endpoint::Claim => claim(request).map(Completion::Now),
         Endpoint::Poll { kind, timeout_ms } => Ok(Completion::LongPoll { kind, timeout_ms }),
         Endpoint::RpcReply { id } => {

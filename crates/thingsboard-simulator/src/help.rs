@@ -68,6 +68,9 @@ rpcId, and its status:
   curl -X PUT http://127.0.0.1:8080/simulator/mqtt/dead-subscriptions -d '{"next":0}'
   curl http://127.0.0.1:8080/simulator/devices/meter-17/rpc -d '{"method":"open","params":{},"persistent":true}'
   curl http://127.0.0.1:8080/simulator/commands/3
+All connections together, and how many microseconds the PUBACKs of the latest commands took:
+  curl http://127.0.0.1:8080/simulator/mqtt/counts
+  curl -X DELETE http://127.0.0.1:8080/simulator/mqtt/command-delays
 
 ThingsBoard itself: other timeouts (the shorter one ends an idle RPC or poll: 503 or 408), an attribute store that fails
 (the next 2 reads get 200 {}), another limit on connections, a slow queue between a poll and the device actor, and a

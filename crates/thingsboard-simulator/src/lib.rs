@@ -14,7 +14,7 @@
 //! ## How it works
 //!
 //! ```text
-//! connection (cuts, garbage, idle timeout) ─▶ service (limits, faults, arrivals) ─▶ device_api (routes, tokens, JSON)
+//! server ─▶ connection (cuts, garbage, idle timeout) ─▶ service (limits, faults, arrivals) ─▶ device_api (routes, tokens, JSON)
 //!                                                   │                                │              │
 //!                                                   ▼                                ▼              ▼
 //!                                       long_poll ─▶ downlink                    directory      rule_chain, packages
@@ -43,15 +43,16 @@ mod mqtt;
 pub mod packages;
 mod response;
 mod rule_chain;
+mod server;
 mod service;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use axum::middleware::from_fn_with_state;
-use connection::{ConnectionHandle, LimitedListener};
+use connection::LimitedListener;
 use state::Shared;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -159,9 +160,8 @@ impl Simulator {
                 Arc::clone(&shared),
                 service::count_request,
             ))
-            .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<ConnectionHandle>();
-        let server = axum::serve(listener, app).with_graceful_shutdown(signal);
+            .with_state(Arc::clone(&shared));
+        let server = server::run(listener, app, signal);
         let grace_period = async {
             // An error means that the sender is gone: closed as well.
             let _ = closed.wait_for(|closed| *closed).await;
@@ -174,7 +174,7 @@ impl Simulator {
             }
         };
         tokio::select! {
-            result = server.into_future() => result,
+            () = server => Ok(()),
             () = grace_period => Ok(()),
             () = long_poll::run_timers(&shared) => Ok(()),
             () = mqtt => Ok(()),

@@ -25,6 +25,7 @@ mod session;
 mod settings;
 mod topic;
 
+pub(super) use connection::serve;
 pub(super) use listener::run;
 pub(super) use settings::Mqtt;
 pub use settings::{MqttCounts, MqttSettings, RateLimit};

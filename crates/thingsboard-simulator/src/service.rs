@@ -17,7 +17,7 @@ use axum::body::Bytes;
 use axum::extract::{self, ConnectInfo, Request};
 use axum::http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use std::future::Future;
@@ -43,7 +43,9 @@ pub(super) async fn count_request(
     if *shared.closing.borrow() {
         connection.cut();
     }
-    connection.count_request();
+    if request.version() < Version::HTTP_2 {
+        connection.count_request();
+    }
     let mut response = next.run(request).await;
     if connection.is_exhausted() {
         let close = HeaderValue::from_static("close");

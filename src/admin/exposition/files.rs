@@ -12,6 +12,7 @@ pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
         ("registry", files.registry),
         ("server", files.server),
         ("clients", files.clients),
+        ("upstream", files.upstream),
     ];
     let counts = sources.iter().flat_map(|(source, reloads)| {
         let outcomes = [("accepted", reloads.accepted), ("refused", reloads.refused)];
@@ -63,6 +64,7 @@ fn labels(end: &Expiry) -> Vec<Label> {
         ExpiryKind::Server => "server",
         ExpiryKind::TrustAnchor => "trust_anchor",
         ExpiryKind::RevocationList => "revocation_list",
+        ExpiryKind::UpstreamClient => "upstream_client",
     };
     vec![
         ("certificate", Cow::Borrowed(what)),

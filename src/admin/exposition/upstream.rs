@@ -53,15 +53,6 @@ pub(super) fn expose(
             (CallKind::Package.name(), level(levels.package_calls)),
         ],
     );
-    scrape.gauges_by(
-        "coaps_gateway_upstream_connections",
-        "Connections of devices to ThingsBoard over MQTT: open, and waiting to be opened",
-        "state",
-        [
-            ("open", level(levels.connections_open)),
-            ("waiting", level(levels.connections_waiting)),
-        ],
-    );
     scrape.counter(
         "coaps_gateway_upstream_calls_aborted",
         "Calls to ThingsBoard aborted because their session had ended",

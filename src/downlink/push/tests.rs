@@ -136,6 +136,61 @@ fn each_grant_has_all_attributes_read_when_the_subscription_works() {
     assert!(handled.may_have_restarted);
 }
 
+fn renew(world: &mut World) -> Vec<Effect> {
+    let now = world.now;
+    world.with(|push, context| push.renew_if_due(now, 300 * SECOND, context))
+}
+
+#[test]
+fn a_subscription_for_commands_is_renewed_soon_after_its_connection_began_and_then_at_the_interval()
+{
+    let mut world = World::commands().subscribed();
+    let mut renewals = Vec::new();
+    let begin = world.now;
+    for _ in 0..1000 {
+        for effect in renew(&mut world) {
+            let Effect::Subscribe(Kind::Commands, number) = effect else {
+                panic!("{effect:?}");
+            };
+            renewals.push((world.now - begin).as_secs());
+            let handled = world.event(Event::Subscribed(number, FIRST));
+            assert!(!handled.may_have_restarted, "the connection is the same");
+        }
+        assert!(world.push.next_renewal().is_none_or(|at| at > world.now));
+        world.now += SECOND;
+    }
+    // Seven eighths of 30 and of 300 seconds.
+    assert_eq!(renewals, [27, 290, 553, 816]);
+    // Another connection.
+    world.event(Event::Interrupted(FIRST));
+    assert_eq!(renew(&mut world), []);
+    assert_eq!(world.push.next_renewal(), None);
+    let number = world.push.number;
+    assert!(
+        world
+            .event(Event::Subscribed(number, SECOND_ONE))
+            .may_have_restarted
+    );
+    world.now += 27 * SECOND;
+    assert_eq!(renew(&mut world).len(), 1);
+    assert_eq!(renew(&mut world), [], "it is on its way");
+}
+
+#[test]
+fn after_a_late_acknowledgement_the_subscription_is_renewed_at_once() {
+    let mut world = World::commands().subscribed();
+    world.now += 40 * SECOND;
+    let now = world.now;
+    world.with(|push, _| push.acknowledged_late(now));
+    assert_eq!(world.push.next_renewal(), Some(now));
+    assert_eq!(renew(&mut world), [Effect::Subscribe(Kind::Commands, 2)]);
+    assert_eq!(renew(&mut world), [], "it is on its way");
+    // Not where the next subscription comes anyway.
+    world.event(Event::Interrupted(FIRST));
+    world.with(|push, _| push.acknowledged_late(now));
+    assert_eq!(renew(&mut world), []);
+}
+
 #[test]
 fn the_grant_of_a_former_subscription_is_ignored() {
     let mut world = World::commands();

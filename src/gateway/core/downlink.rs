@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::downlink::{Acknowledgement, Effect, Event, Form, Kind, Message};
 use crate::relay::RelayId;
 use crate::upstream::{Error, Operation, Rejection};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ pub(crate) enum DownlinkRequest {
     Acknowledge(Acknowledgement),
     /// The device has sent something, and counts as alive until then.
     AliveUntil(Arc<Device>, Instant),
-    /// The device is no longer registered: its connection is closed.
+    /// The device is no longer registered, has another access token, or the gateway stops: its connection is closed.
     Close(Arc<Device>),
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum DownlinkRequest {
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     /// The device as it was subscribed for: its token may be another one by now, and its relay gone.
-    open: HashMap<(RelayId, Kind), Arc<Device>>,
+    open: BTreeMap<(RelayId, Kind), Arc<Device>>,
     requests: VecDeque<DownlinkRequest>,
 }
 
@@ -76,17 +76,19 @@ impl Core {
                         });
                 }
             }
-            Effect::Unsubscribe(kind) => {
-                let subscriptions = &mut self.subscriptions;
-                if let Some(device) = subscriptions.open.remove(&(relay, kind)) {
-                    let request = DownlinkRequest::Unsubscribe { device, kind };
-                    subscriptions.requests.push_back(request);
-                }
-            }
+            Effect::Unsubscribe(kind) => self.unsubscribe(relay, kind),
             Effect::Acknowledge(acknowledgement) => self
                 .subscriptions
                 .requests
                 .push_back(DownlinkRequest::Acknowledge(acknowledgement)),
+        }
+    }
+
+    fn unsubscribe(&mut self, relay: RelayId, kind: Kind) {
+        let subscriptions = &mut self.subscriptions;
+        if let Some(device) = subscriptions.open.remove(&(relay, kind)) {
+            let request = DownlinkRequest::Unsubscribe { device, kind };
+            subscriptions.requests.push_back(request);
         }
     }
 
@@ -104,7 +106,15 @@ impl Core {
         }
     }
 
-    /// A device is no longer registered.
+    /// Ends all subscriptions: what comes from now on waits in ThingsBoard for the next gateway. The relays do not know that.
+    pub(super) fn end_subscriptions(&mut self) {
+        for ((_, kind), device) in std::mem::take(&mut self.subscriptions.open) {
+            let request = DownlinkRequest::Unsubscribe { device, kind };
+            self.subscriptions.requests.push_back(request);
+        }
+    }
+
+    /// A device does not use its connection any more.
     pub(super) fn close_connection(&mut self, device: Arc<Device>) {
         if self.settings.downlink == Form::Push {
             let request = DownlinkRequest::Close(device);
@@ -122,9 +132,19 @@ impl Core {
     /// A device's connection has received something, or has changed.
     pub(crate) fn pushed(&mut self, now: Instant, pushed: Pushed) {
         let Pushed { device, event } = pushed;
-        if let PushedEvent::Displaced = event {
-            self.journal.connection_displaced(now, &device.name);
-            return;
+        match event {
+            // While the gateway stops, its devices connect to the next one.
+            PushedEvent::Displaced if self.draining.is_active() => return,
+            PushedEvent::Displaced => {
+                return self.journal.connection_displaced(now, &device.name);
+            }
+            PushedEvent::RateLimited => {
+                return self.journal.connection_rate_limited(now, &device.name);
+            }
+            PushedEvent::Subscribed(..)
+            | PushedEvent::Interrupted(_)
+            | PushedEvent::Message(..)
+            | PushedEvent::TokenRefused => {}
         }
         // Under another token it was another device, perhaps.
         let of_device = |relay: &RelayId| {
@@ -158,7 +178,7 @@ impl Core {
                     self.downlink_event(now, relay, kind, Event::Refused(refused));
                 }
             }
-            PushedEvent::Displaced => {}
+            PushedEvent::Displaced | PushedEvent::RateLimited => {}
         }
     }
 
@@ -176,6 +196,10 @@ impl Core {
         kind: Kind,
         event: Event<Message>,
     ) {
+        if matches!(event, Event::Refused(_)) {
+            // The relay does not: for it the subscription has ended. But it may have subscribed again meanwhile.
+            self.unsubscribe(relay, kind);
+        }
         self.with_relay(now, relay, |relay, context| {
             relay.downlink_event(now, kind, event, context);
         });

@@ -8,6 +8,10 @@
 //! retransmits its request, and still gets the response. A session with an open poll for commands stays until the poll
 //! ends: ThingsBoard would deliver a command to a poll that was given up, and take it for delivered. No poll begins.
 //! New requests are answered 5.03, except a reply to a command.
+//!
+//! Over MQTT all subscriptions end at once: further commands wait in ThingsBoard. A command that came before is notified,
+//! and acknowledged to ThingsBoard when the device has acknowledged it. A device's connection is closed with its session,
+//! since the next gateway may open one under the same access token.
 
 use super::Core;
 use crate::calls::RelayCall;
@@ -45,6 +49,7 @@ impl Core {
     pub fn drain(&mut self, now: Instant, at_most: Duration) {
         self.draining.until = Some(now + at_most);
         self.demux.stop_accepting();
+        self.end_subscriptions();
         self.draining.touched = self.sessions.ids();
         self.settle(now);
     }

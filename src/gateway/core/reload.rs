@@ -122,7 +122,12 @@ impl Core {
         if before.is_some() && after.is_none() {
             self.counters.sessions_unregistered += 1;
         }
-        if let Some(former) = former.filter(|_| before != after) {
+        // It is open under the former name and token.
+        let is_same = |former: &Arc<Device>| {
+            let token = device.as_ref().map(|device| &device.token);
+            before == after && token == Some(&former.token)
+        };
+        if let Some(former) = former.filter(|former| !is_same(former)) {
             self.close_connection(former);
         }
         let admission = self

@@ -29,9 +29,11 @@ impl Core {
             handshakes: self.tallies.handshakes,
             answers: self.tallies.answers.counts().clone(),
             unanswered: self.tallies.answers.unanswered,
+            // The driver knows it.
+            mqtt: None,
             upstream: CallKind::ALL.map(|kind| (kind, *upstream.ended(kind))),
             bounds: self.bounds(),
-            bounds_reached: self.bounds_reached(unsent),
+            bounds_reached: self.bounds_reached(unsent, 0),
             suppressed: self.journal.suppressed(),
         }
     }
@@ -55,8 +57,6 @@ impl Core {
             blocks_waiting: self.downloads.len(),
             to_review: self.review.waiting(),
             // The driver knows it.
-            connections_open: 0,
-            connections_waiting: 0,
             completions_waiting: 0,
             timers: self.demux.timers() + self.sessions.timers() + self.relays.timers(),
             package_readers: self.packages.downloaders(),
@@ -65,7 +65,7 @@ impl Core {
         }
     }
 
-    fn bounds(&self) -> [Bound; 9] {
+    fn bounds(&self) -> [Bound; 10] {
         let settings = &self.settings;
         let bound = |key, used, limit| Bound { key, used, limit };
         [
@@ -94,6 +94,8 @@ impl Core {
                 self.in_flight.client_rpc(),
                 settings.calls.client_rpc,
             ),
+            // The driver knows how many there are.
+            bound("upstream.max_connections", 0, settings.max_connections),
             bound(
                 "relay.max_polls",
                 self.relays.downlinks(),
@@ -113,8 +115,12 @@ impl Core {
         ]
     }
 
-    /// How often each bound was reached since the start, by the key that sets it.
-    pub(super) fn bounds_reached(&self, unsent: u64) -> [(&'static str, u64); journal::BOUNDS] {
+    /// How often each bound was reached since the start, by the key that sets it. `connections`: `upstream.max_connections`.
+    pub(super) fn bounds_reached(
+        &self,
+        unsent: u64,
+        connections: u64,
+    ) -> [(&'static str, u64); journal::BOUNDS] {
         let dtls = self.demux.counters();
         [
             ("limits.hellos", dtls.over_hello_budget),
@@ -129,6 +135,7 @@ impl Core {
                 self.counters.calls_refused_to_device,
             ),
             ("upstream.max_client_rpc", self.counters.client_rpcs_refused),
+            ("upstream.max_connections", connections),
             (
                 "relay.max_polls",
                 self.relays.counters().registrations_refused,
@@ -156,6 +163,8 @@ impl Core {
             version: peer.version(),
             cipher_suite: self.demux.cipher_suite(session).map(cipher_suite_name),
             observes: self.observed_through(peer),
+            // The driver knows it.
+            connection: None,
         })
     }
 

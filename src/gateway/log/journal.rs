@@ -32,7 +32,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Sessions of one device that are logged one by one in a minute. The others are counted, and their number is logged.
 const SESSIONS_LOGGED: u64 = 4;
 /// Bounds that [`Journal::bounds_reached`] logs.
-pub(crate) const BOUNDS: usize = 10;
+pub(crate) const BOUNDS: usize = 11;
 
 /// The kind of a failed handshake. One of each kind and address is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -61,6 +61,7 @@ pub(crate) struct Journal {
     refused_tokens: Throttle<Arc<str>>,
     parked: Throttle<Arc<str>>,
     displaced: Throttle<Arc<str>>,
+    rate_limited: Throttle<Arc<str>>,
     upstream: Throttle<Discriminant<Error>>,
     polls: Throttle<Discriminant<Error>>,
     packages: Throttle<Discriminant<Error>>,
@@ -85,6 +86,7 @@ impl Default for Journal {
             refused_tokens: Throttle::every(HOUR),
             parked: Throttle::every(MINUTE),
             displaced: Throttle::every(HOUR),
+            rate_limited: Throttle::every(HOUR),
             upstream: Throttle::every(MINUTE),
             polls: Throttle::every(MINUTE),
             packages: Throttle::every(MINUTE),
@@ -467,6 +469,17 @@ impl Journal {
                 device,
                 "another client uses this device's access token over MQTT: ThingsBoard closes the connection of the one \
                  when the other connects, so the gateway waits longer each time. Give the token to one of them"
+            );
+        }
+    }
+
+    /// ThingsBoard has closed a device's connection, and says no more than that.
+    pub(crate) fn connection_rate_limited(&mut self, now: Instant, device: &str) {
+        if self.rate_limited.admits(now, device.into()) {
+            warn!(
+                device,
+                "ThingsBoard has closed or refused this device's MQTT connection over a rate limit, or because it can't give \
+                 it a package, or has failed: it does not say which (logged once an hour for each device)"
             );
         }
     }

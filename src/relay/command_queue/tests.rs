@@ -123,6 +123,33 @@ fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
 }
 
 #[test]
+fn the_time_without_a_connection_does_not_count_for_a_command_that_is_acknowledged() {
+    let now = start();
+    let acknowledgement = |connection| Acknowledgement {
+        connection: ConnectionId(connection),
+        packet: 1,
+    };
+    let mut queue = CommandQueue::default();
+    queue.push(now, body(0, "x"), Some(acknowledgement(1)));
+    queue.first_delivered(now);
+    for connection in 2..5 {
+        let begins = now + 2 * MINUTE * connection;
+        queue.may_have_restarted(begins);
+        queue.interrupted();
+        let again = queue.push(
+            begins + MINUTE + MINUTE / 60,
+            body(0, "x"),
+            Some(acknowledgement(connection.into())),
+        );
+        assert_eq!(again, unanswered(now));
+    }
+    queue.interrupted();
+    queue.may_have_restarted(now + 20 * MINUTE);
+    let new = queue.push(now + 21 * MINUTE, body(0, "x"), Some(acknowledgement(9)));
+    assert_eq!(new, Pushed::New);
+}
+
+#[test]
 fn a_command_is_recognised_for_some_seconds_after_its_reply() {
     let now = start();
     let mut queue = delivered(now, 0, "x");

@@ -2,6 +2,7 @@
 
 use super::{DeviceRelay, KINDS};
 use crate::downlink::{Downlink, Kind, Mode};
+use crate::relay::table::Subscriptions;
 use crate::relay::{RelayContext, Settings};
 use std::time::Instant;
 
@@ -24,6 +25,14 @@ impl DeviceRelay {
             mode == Mode::WhileLive && self.has_downlink(*kind)
         };
         KINDS.iter().filter(|kind| counts(kind)).count()
+    }
+
+    /// The subscriptions of which this holds.
+    pub(super) fn subscriptions(&self, holds: impl Fn(&Downlink) -> bool) -> Subscriptions {
+        Subscriptions {
+            attributes: usize::from(holds(self.attributes.downlink())),
+            commands: usize::from(holds(self.commands.downlink())),
+        }
     }
 
     /// Whether there is an observation of this kind, or a downlink that the next one would begin with.

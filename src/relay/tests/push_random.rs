@@ -51,7 +51,8 @@ impl Run {
         for effect in effects {
             match effect {
                 RelayEffect::Downlink(Effect::Subscribe(COMMANDS, number)) => {
-                    assert_eq!(self.wanted, None);
+                    let is_renewal = self.is_granted;
+                    assert!(self.wanted.is_none() || is_renewal);
                     (self.wanted, self.is_granted) = (Some(number), false);
                 }
                 RelayEffect::Downlink(Effect::Unsubscribe(COMMANDS)) => {

@@ -1,18 +1,16 @@
 //! Opens connections: the addresses of the server's name, tried as in RFC 8305, and TLS for https.
 
-use super::trust;
-use crate::upstream::{Settings, SettingsError};
+use super::tls::{Tls, TlsToServer};
+use crate::upstream::{HttpVersion, Settings, SettingsError};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
@@ -23,14 +21,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// The name of HTTP/2 in ALPN (RFC 9113 §3.2).
+const HTTP2: &[u8] = b"h2";
+
 /// Where to connect to.
 pub(in crate::upstream) struct Server<'a> {
     /// Scheme, host and port.
     pub(in crate::upstream) uri: &'a str,
     /// The host whose certificate is wanted, without the brackets of an IPv6 address. `None`: no TLS.
     pub(in crate::upstream) tls_host: Option<&'a str>,
-    /// PEM of the trust anchors. `None`: those of the operating system.
-    pub(in crate::upstream) ca: Option<&'a [u8]>,
+    pub(in crate::upstream) tls: &'a Tls,
     /// Offered by ALPN.
     pub(in crate::upstream) protocols: &'a [&'a [u8]],
     /// Of a request as a whole: connecting takes half of it at most.
@@ -38,43 +38,67 @@ pub(in crate::upstream) struct Server<'a> {
 }
 
 /// Opens connections to one server.
-pub(in crate::upstream) struct Connector {
+pub(crate) struct Connector {
     uri: Uri,
     tcp: HttpConnector,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<TlsToServer>,
     timeout: Duration,
+    version: HttpVersion,
 }
 
 /// Why there is no connection. The messages may have addresses and names of certificates, but no path.
-pub(in crate::upstream) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
     /// For the server of the HTTP device API.
-    pub(super) fn new(settings: &Settings) -> Result<Connector, SettingsError> {
+    pub(super) fn new(settings: &Settings, tls: &Tls) -> Result<Connector, SettingsError> {
         let base = &settings.url;
-        Connector::to(&Server {
+        let protocols: &[&[u8]] = match settings.http_version {
+            HttpVersion::Auto => &[HTTP2, b"http/1.1"],
+            HttpVersion::Http1 => &[b"http/1.1"],
+            HttpVersion::Http2 => &[HTTP2],
+        };
+        let connector = Connector::to(&Server {
             uri: &base.to_string(),
             tls_host: base.is_tls().then(|| base.host()),
-            ca: settings.ca.as_deref(),
-            protocols: &[b"http/1.1"],
+            tls,
+            protocols,
             timeout: settings.timeout,
+        })?;
+        let version = settings.http_version;
+        Ok(Connector {
+            version,
+            ..connector
         })
+    }
+
+    /// What is spoken on each connection; `Auto`: what the server chooses.
+    pub(super) fn version(&self) -> HttpVersion {
+        match (self.version, &self.tls) {
+            (HttpVersion::Auto, None) => HttpVersion::Http1,
+            (version, _) => version,
+        }
+    }
+
+    /// Whether HTTP/2 is spoken on this connection.
+    pub(super) fn is_http2(&self, stream: &Stream) -> bool {
+        match stream {
+            Stream::Plain(_) => self.version == HttpVersion::Http2,
+            Stream::Tls(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
+
+    /// The most that connecting may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     pub(in crate::upstream) fn to(server: &Server<'_>) -> Result<Connector, SettingsError> {
         let unreadable = |error: &dyn ToString| SettingsError::Url(error.to_string());
         let uri: Uri = server.uri.parse().map_err(|error| unreadable(&error))?;
-        let tls = if let Some(host) = server.tls_host {
-            let name = ServerName::try_from(host.to_owned()).map_err(|error| unreadable(&error))?;
-            let config = trust::client_config(server.ca, server.protocols)?;
-            Some((TlsConnector::from(config), name))
-        } else {
-            // A CA file that can't be read is a mistake even where it is not used.
-            if let Some(pem) = server.ca {
-                trust::read_anchors(pem)?;
-            }
-            None
-        };
+        let tls = server
+            .tls_host
+            .map(|host| TlsToServer::new(server.tls, host, server.protocols));
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -87,8 +111,9 @@ impl Connector {
         Ok(Connector {
             uri,
             tcp,
-            tls,
+            tls: tls.transpose()?,
             timeout,
+            version: HttpVersion::Http1,
         })
     }
 
@@ -109,8 +134,9 @@ impl Connector {
         let tcp = self.tcp.clone().call(self.uri.clone()).await?;
         match &self.tls {
             None => Ok(Stream::Plain(tcp)),
-            Some((tls, name)) => {
-                let stream = tls.connect(name.clone(), tcp.into_inner()).await?;
+            Some(tls) => {
+                let (tls, name) = tls.connector().ok_or("TLS is not set up")?;
+                let stream = tls.connect(name, tcp.into_inner()).await?;
                 Ok(Stream::Tls(Box::new(TokioIo::new(stream))))
             }
         }
@@ -118,10 +144,10 @@ impl Connector {
 }
 
 /// A connection with tokio's traits.
-pub(in crate::upstream) type TokioStream = TokioIo<Stream>;
+pub(crate) type TokioStream = TokioIo<Stream>;
 
 /// A connection, with TLS or without.
-pub(in crate::upstream) enum Stream {
+pub(crate) enum Stream {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }

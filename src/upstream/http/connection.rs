@@ -7,6 +7,7 @@
 
 use super::connect::Stream;
 use super::interim::{CountedStream, InterimCount};
+use super::reply::{self, Reply};
 use super::retry_after;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -22,15 +23,6 @@ pub(super) struct Connection {
     /// `None` once it has ended.
     socket: Option<http1::Connection<CountedStream, Full<Bytes>>>,
     interim: InterimCount,
-}
-
-/// A reply, not yet judged.
-pub(in crate::upstream) struct Reply {
-    pub(in crate::upstream) status: u16,
-    /// `None`: it is larger than the call allows.
-    pub(in crate::upstream) body: Option<Bytes>,
-    /// Seconds, from Retry-After.
-    pub(in crate::upstream) retry_after: Option<u32>,
 }
 
 /// Why there is no reply.
@@ -79,7 +71,7 @@ impl Connection {
                     Some(request) => ExchangeError::Unsent(Box::new(request), failed.into_error()),
                     None => ExchangeError::Broken(failed.into_error()),
                 })?;
-            reply(response, largest_reply)
+            whole(response, largest_reply)
                 .await
                 .map_err(ExchangeError::Broken)
         });
@@ -104,7 +96,7 @@ impl Connection {
     }
 }
 
-async fn reply(mut response: Response<Incoming>, largest: usize) -> hyper::Result<Reply> {
+async fn whole(mut response: Response<Incoming>, largest: usize) -> hyper::Result<Reply> {
     let status = response.status().as_u16();
     let retry_after = retry_after::seconds(response.headers());
     let body = match read(response.body_mut(), largest).await {
@@ -122,10 +114,7 @@ async fn reply(mut response: Response<Incoming>, largest: usize) -> hyper::Resul
 
 /// Reads a body of at most `largest` bytes; `None` if there is more.
 async fn read(body: &mut Incoming, largest: usize) -> hyper::Result<Option<Bytes>> {
-    // Content-Length is used only to refuse early.
-    let announced = body.size_hint().exact();
-    if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > largest))
-    {
+    if reply::is_too_large(body.size_hint().exact(), largest) {
         return Ok(None);
     }
     let Some(first) = chunk(body).await? else {

@@ -3,29 +3,7 @@
 use crate::upstream::SettingsError;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::fmt::Write as _;
-use std::sync::Arc;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-/// The TLS configuration: trusts the certificates of the PEM file alone, or without one those of the operating system.
-/// `protocols`: offered by ALPN.
-pub(super) fn client_config(
-    ca: Option<&[u8]>,
-    protocols: &[&[u8]],
-) -> Result<Arc<ClientConfig>, SettingsError> {
-    let roots = match ca {
-        Some(pem) => read_anchors(pem)?,
-        None => system_anchors()?,
-    };
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| SettingsError::NoTrustAnchors(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
-}
+use tokio_rustls::rustls::RootCertStore;
 
 /// Reads the CA file, so that a mistake in it is found now and not at the first handshake.
 pub(super) fn read_anchors(pem: &[u8]) -> Result<RootCertStore, SettingsError> {
@@ -46,7 +24,8 @@ pub(super) fn read_anchors(pem: &[u8]) -> Result<RootCertStore, SettingsError> {
     Ok(anchors)
 }
 
-fn system_anchors() -> Result<RootCertStore, SettingsError> {
+/// The certificates that the operating system trusts.
+pub(super) fn system_anchors() -> Result<RootCertStore, SettingsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut anchors = RootCertStore::empty();
     // A system's store may hold certificates that rustls can't parse; those are skipped.

@@ -17,6 +17,8 @@ const LONGEST_DISPLACED: Duration = Duration::from_secs(900);
 const REFUSED: Duration = Duration::from_secs(60);
 /// A connection that was up for so long has lasted.
 const LASTED: Duration = Duration::from_secs(30);
+/// The same if it was displaced. Of two clients that displace each other none is up for longer than the other waits.
+const LASTED_UNDISPUTED: Duration = Duration::from_secs(7200);
 
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
@@ -28,7 +30,11 @@ pub(super) struct Backoff {
 impl Backoff {
     /// A connection has ended. `up`: how long it was up. `jitter`: from 0 to 1.
     pub(super) fn ended(&mut self, now: Instant, end: End, up: Option<Duration>, jitter: f64) {
-        if up.is_some_and(|up| up >= LASTED) && end != End::Displaced {
+        let lasted = match end == End::Displaced {
+            true => LASTED_UNDISPUTED,
+            false => LASTED,
+        };
+        if up.is_some_and(|up| up >= lasted) {
             self.failures = 0;
         }
         let wait = match end {
@@ -125,6 +131,9 @@ mod tests {
             waits(End::Displaced, lasted, 7),
             [30, 60, 120, 240, 480, 900, 900]
         );
+        // One displacement a day is no fight.
+        let a_day = Some(Duration::from_secs(24 * 3600));
+        assert_eq!(waits(End::Displaced, a_day, 3), [30, 30, 30]);
         let (now, mut backoff) = (start(), Backoff::default());
         backoff.ended(now, End::Displaced, lasted, 1.0);
         assert!(matches!(backoff.error(now), Error::RetryAfter(after) if after.seconds == 31));

@@ -24,6 +24,7 @@ pub use subscriptions::Kinds;
 pub(crate) use subscriptions::Numbers;
 
 use super::super::{Answer, Error};
+use super::counters::Expired;
 use super::encode::Outgoing;
 use super::outcome::{self, End, Pending};
 use super::topics::{self, Inbound};
@@ -33,7 +34,7 @@ use keep_alive::{Due, KeepAlive};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
 use packets::{Packets, Published, Received};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use subscriptions::{Change, Subscriptions};
 
@@ -45,6 +46,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 const UNWRITTEN: usize = 16 * 1024;
 /// A new connection is wanted from this packet id of ThingsBoard's on.
 const RENEWAL_ID: u16 = 60_000;
+/// But not so soon after the CONNACK: packet ids that are not ThingsBoard's may begin anywhere.
+const RENEWAL_NOT_BEFORE: Duration = Duration::from_secs(1);
 
 /// What has happened. `I` is what the owner knows a request by.
 pub(super) enum Event<I> {
@@ -59,7 +62,7 @@ pub(super) enum Event<I> {
     Attributes(Downlink),
     /// A command with this id.
     Command(u32, Downlink),
-    /// ThingsBoard's packet ids will soon be used up.
+    /// Packet ids will soon be used up: ThingsBoard's, or those of messages without a PUBACK.
     RenewalDue,
     /// The last event.
     Ended(End),
@@ -91,7 +94,12 @@ pub(super) struct Connection<I> {
     events: VecDeque<Event<I>>,
     last_received: Instant,
     has_package_error: bool,
+    renewal_not_before: Instant,
+    /// Packet ids of messages to the devices that none of them has acknowledged.
+    unacknowledged: BTreeSet<u16>,
     is_renewal_due: bool,
+    /// Since they were taken last.
+    expired: Expired,
 }
 
 impl<I> Connection<I> {
@@ -107,7 +115,10 @@ impl<I> Connection<I> {
             events: VecDeque::new(),
             last_received: now,
             has_package_error: false,
+            renewal_not_before: now,
+            unacknowledged: BTreeSet::new(),
             is_renewal_due: false,
+            expired: Expired::default(),
         };
         if connection.packets.connect(user_name, client_id).is_err() {
             connection.end(End::Unintelligible("CONNECT can't be sent"));
@@ -139,8 +150,17 @@ impl<I> Connection<I> {
         self.subscriptions.set_wanted(numbers);
     }
 
-    /// Acknowledges a message of this connection: the device has it.
-    pub(super) fn acknowledge(&mut self, now: Instant, packet: u16) {
+    /// Acknowledges a message of this connection: a device has it. If several devices get it, only the first of them counts.
+    /// Returns whether it is the first one.
+    pub(super) fn acknowledge(&mut self, now: Instant, packet: u16) -> bool {
+        let is_first = self.unacknowledged.remove(&packet);
+        if is_first {
+            self.send_acknowledgement(now, packet);
+        }
+        is_first
+    }
+
+    fn send_acknowledgement(&mut self, now: Instant, packet: u16) {
         if matches!(self.phase, Phase::Connected | Phase::Closing(_)) {
             self.keep_alive.sent(now);
             if self.packets.acknowledge(packet).is_err() {
@@ -205,17 +225,24 @@ impl<I> Connection<I> {
 
     fn received(&mut self, now: Instant, received: Received) {
         match received {
-            Received::Connected => {
+            Received::Connected(server_keep_alive) => {
                 self.phase = Phase::Connected;
+                self.renewal_not_before = now + RENEWAL_NOT_BEFORE;
+                if let Some(time) = server_keep_alive {
+                    self.keep_alive.set_server_keep_alive(time);
+                }
                 self.events.push_back(Event::Connected);
             }
             Received::Acknowledged(packet, code) => self.acknowledged(packet, code),
-            Received::Subscribed(packet, true) | Received::Unsubscribed(packet) => {
+            Received::Subscribed(packet, Some(granted))
+                if self.subscriptions.is_granted(packet, granted) =>
+            {
                 self.subscriptions.answered(now, packet);
             }
-            Received::Subscribed(_, false) => {
+            Received::Subscribed(..) => {
                 self.end(End::Unintelligible("it refuses a subscription"));
             }
+            Received::Unsubscribed(packet) => self.subscriptions.answered(now, packet),
             Received::Published(published) => self.published(now, &published),
             Received::Pong => {}
             Received::End(end) => self.end(end),
@@ -241,9 +268,8 @@ impl<I> Connection<I> {
     }
 
     fn published(&mut self, now: Instant, published: &Published) {
-        if !self.is_renewal_due && published.id.is_some_and(|id| id >= RENEWAL_ID) {
-            self.is_renewal_due = true;
-            self.events.push_back(Event::RenewalDue);
+        if published.id.is_some_and(|id| id >= RENEWAL_ID) && self.renewal_not_before <= now {
+            self.renew();
         }
         let payload = published.packet.payload().as_slice();
         let downlink = || Downlink {
@@ -257,10 +283,12 @@ impl<I> Connection<I> {
             // Without a PUBACK ThingsBoard keeps a persistent command for the next subscription.
             Some(Inbound::Command(_)) if !self.subscriptions.wanted().commands => return,
             Some(Inbound::AttributesUpdate) => {
+                self.unacknowledged.extend(published.id);
                 self.events.push_back(Event::Attributes(downlink()));
                 return;
             }
             Some(Inbound::Command(id)) => {
+                self.unacknowledged.extend(published.id);
                 self.events.push_back(Event::Command(id, downlink()));
                 return;
             }
@@ -281,7 +309,13 @@ impl<I> Connection<I> {
             self.events.push_back(Event::Finished(sent.id, answer));
         }
         if let Some(id) = published.id {
-            self.acknowledge(now, id);
+            self.send_acknowledgement(now, id);
+        }
+    }
+
+    fn renew(&mut self) {
+        if !std::mem::replace(&mut self.is_renewal_due, true) {
+            self.events.push_back(Event::RenewalDue);
         }
     }
 
@@ -293,15 +327,23 @@ impl<I> Connection<I> {
             Phase::Connecting(_) | Phase::Connected | Phase::Closing(_) | Phase::Ended => {}
         }
         while let Some(expired) = self.requests.pop_expired_queued(now) {
+            self.expired.unsent += 1;
             self.events
                 .push_back(Event::Finished(expired.id, Err(Error::Timeout)));
         }
         let mut is_silent = self.subscriptions.is_overdue(now);
         while let Some(expired) = self.requests.pop_expired(now) {
+            match expired.is_acknowledged {
+                true => self.expired.unanswered += 1,
+                false => self.expired.unacknowledged += 1,
+            }
             // Nothing at all has come since it was sent, so the connection is dead.
             is_silent |= self.last_received < expired.sent_at;
             self.events
                 .push_back(Event::Finished(expired.id, Err(Error::Timeout)));
+        }
+        if self.requests.is_worn_out() {
+            self.renew();
         }
         if let Some(numbers) = self.subscriptions.pop_settled(now) {
             self.events.push_back(Event::Subscribed(numbers));
@@ -323,6 +365,11 @@ impl<I> Connection<I> {
             }
         }
         self.close_if_idle();
+    }
+
+    /// Requests whose time was over, since this was called last.
+    pub(super) fn take_expired(&mut self) -> Expired {
+        std::mem::take(&mut self.expired)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -403,6 +450,10 @@ impl<I> Connection<I> {
                 }
             }
         }
+    }
+
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event<I>> {

@@ -1,7 +1,7 @@
 //! Writes an operation as an MQTT message: its topic and its payload.
 
 use super::super::thingsboard::assignment_keys;
-use super::super::{Error, Operation, Package};
+use super::super::{Error, Operation, Package, Request};
 use super::topics::{self, Inbound};
 use super::validate;
 use bytes::Bytes;
@@ -34,6 +34,27 @@ pub(super) enum Target {
         chunk: u64,
     },
     Provision,
+}
+
+/// Whether a request has a body that does not fit a packet of MQTT.
+pub(in crate::upstream) fn is_too_large(request: &Request) -> bool {
+    let (target, body) = match request {
+        Request::Provision { body } => (Target::Provision, body),
+        Request::Device { operation, .. } => match operation {
+            Operation::PostTelemetry(body) => (Target::Telemetry, body),
+            Operation::PostAttributes(body) => (Target::Attributes, body),
+            Operation::Claim(body) => (Target::Claim, body),
+            Operation::ReplyRpc { id, body } => (Target::CommandReply(*id), body),
+            Operation::CallRpc(body) => (Target::ClientRpc, body),
+            Operation::GetAttributes { .. }
+            | Operation::ReadAttributes
+            | Operation::ReadAssignment(_)
+            | Operation::GetPackage { .. }
+            | Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. } => return false,
+        },
+    };
+    validate::check_size(&target.topic(u32::MAX), body.len()).is_err()
 }
 
 impl Outgoing {
@@ -174,7 +195,9 @@ fn key_lists(client: Option<&str>, shared: Option<&str>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{AccessToken, Device};
     use crate::upstream::Rejection;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn encoded(operation: &Operation) -> (String, String) {
@@ -274,14 +297,19 @@ mod tests {
 
     #[test]
     fn a_body_that_does_not_fit_a_packet_is_too_large() {
-        let post = |length: usize| {
-            let body = Bytes::from(vec![b' '; length]);
-            Outgoing::new(&Operation::PostTelemetry(body)).map(|_| ())
-        };
-        assert_eq!(post(65_536 - 5 - 6), Ok(()));
-        assert_eq!(
-            post(65_536 - 5 - 5),
-            Err(Error::Rejected(Rejection::TooLarge))
-        );
+        for (length, expected) in [
+            (65_536 - 5 - 6, Ok(())),
+            (65_536 - 5 - 5, Err(Error::Rejected(Rejection::TooLarge))),
+        ] {
+            let operation = Operation::PostTelemetry(vec![b' '; length].into());
+            let outcome = Outgoing::new(&operation).map(|_| ());
+            assert_eq!(outcome, expected);
+            let device = Arc::new(Device {
+                name: "d".into(),
+                token: AccessToken::new("t").unwrap(),
+            });
+            let request = Request::Device { device, operation };
+            assert_eq!(is_too_large(&request), expected.is_err());
+        }
     }
 }

@@ -32,8 +32,27 @@ pub(crate) enum Notice {
     },
     /// Another client uses the device's access token, and has displaced this connection.
     Displaced,
+    /// ThingsBoard has closed the connection over a rate limit, or for a failure that looks like one.
+    RateLimited,
     /// ThingsBoard does not know the access token, or not any more. The subscriptions are dropped.
     TokenRefused,
+}
+
+/// Bodies above this are not parsed in the loop's thread, in which the connections are: 8 KiB take some 0.1 ms.
+const LARGE: usize = 8 * 1024;
+
+impl Notice {
+    /// Whether its body takes long to parse.
+    pub(super) fn is_large(&self) -> bool {
+        match self {
+            Notice::Attributes { body, .. } | Notice::Command { body, .. } => body.len() > LARGE,
+            Notice::Subscribed { .. }
+            | Notice::Interrupted { .. }
+            | Notice::Displaced
+            | Notice::RateLimited
+            | Notice::TokenRefused => false,
+        }
+    }
 }
 
 /// A command with its id, as HTTP has it. Over MQTT the id is in the topic.

@@ -119,6 +119,11 @@ impl Permit {
         self.report(|opening| opening.failed(super::now(), fastrand::f64()));
     }
 
+    /// The connection is not needed any more, so another one may be opened instead.
+    pub(super) fn unused(self) {
+        self.report(Opening::refund);
+    }
+
     fn report(mut self, report: impl FnOnce(&mut Opening<Waiter>)) {
         self.is_reported = true;
         report(&mut self.opener.state().opening);

@@ -128,7 +128,7 @@ impl<W> Opening<W> {
         }
     }
 
-    /// The one that was popped does not wait any more: as if it had not been popped.
+    /// The one that was popped does not need a connection any more: as if it had not been popped.
     pub(super) fn refund(&mut self) {
         self.cancelled();
         self.tokens += 1.0;

@@ -29,6 +29,20 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// As a metric has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            End::TokenRefused => "token_refused",
+            End::Displaced => "displaced",
+            End::RateLimited => "rate_limited",
+            End::NotServing => "not_serving",
+            End::Lost => "lost",
+            End::Silent => "silent",
+            End::Unintelligible(_) => "unintelligible",
+            End::Closed => "closed",
+        }
+    }
+
     /// What a refusing CONNACK means.
     pub(super) fn of_connack(code: ConnectReasonCode) -> End {
         match code {

@@ -4,10 +4,12 @@
 //! is freed when it is empty.
 
 use super::connection::{Connection, Downlink, Event};
-use super::link::{Demand, Link, Request, Waiter};
+use super::counters::{AtomicCounters, Expired, count};
+use super::link::{Link, Message, Request, Taken};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
+use super::waiter::Waiter;
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -31,12 +33,16 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// What the task needs of its surroundings.
 pub(super) trait Surroundings {
-    /// ThingsBoard has accepted the connection, or has answered a request.
+    /// ThingsBoard has answered.
     fn reached(&self);
+    /// ThingsBoard has accepted the connection.
+    fn connected(&self);
+    fn counters(&self) -> &AtomicCounters;
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
-    /// Waits until there is room.
-    fn room(&self) -> impl Future<Output = ()> + Send;
+    /// Waits until there is room, in turn with all other connections, and passes the notice on. What would keep others waiting
+    /// is parsed in another thread.
+    fn notify(&self, notice: Notice) -> impl Future<Output = ()> + Send;
 }
 
 /// How a connection has ended.
@@ -44,6 +50,8 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// How long it was up. `None`: it was not accepted.
     pub(super) up: Option<Duration>,
+    /// What the stream says: TLS may have been refused.
+    pub(super) reason: Option<String>,
 }
 
 struct Driver<'a, S> {
@@ -56,6 +64,9 @@ struct Driver<'a, S> {
     link: &'a Link,
     /// The connection's number.
     number: u64,
+    /// Why the stream has failed.
+    reason: Option<String>,
+    counters: &'a AtomicCounters,
 }
 
 /// Drives a connection until it ends. `number` tells connections apart: packet ids are a connection's own.
@@ -76,12 +87,16 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         notices: VecDeque::new(),
         link,
         number,
+        reason: None,
+        counters: surroundings.counters(),
     };
     driver.apply(now, link.take());
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+    // On the heap while there is one: it keeps its turn while other things happen.
+    let mut notification = None;
     loop {
         let mut ended = None;
         while let Some(event) = driver.connection.poll_event() {
@@ -93,20 +108,20 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     link.set_up(true);
                     surroundings.reached();
+                    surroundings.connected();
                     continue;
                 }
                 Event::Finished(waiter, outcome) => {
                     if outcome.is_ok() {
                         surroundings.reached();
                     }
-                    // Its receiver may be gone.
-                    let _ = waiter.send(outcome);
+                    waiter.finish(outcome);
                     continue;
                 }
                 Event::Unsent(waiter, outgoing, deadline) => {
                     unsent.push(Request {
                         waiter,
-                        outgoing,
+                        message: Message::Checked(outgoing),
                         deadline,
                     });
                     continue;
@@ -123,22 +138,29 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     numbers,
                     connection: number,
                 },
-                Event::Attributes(downlink) => Notice::Attributes {
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: downlink.payload,
-                },
-                Event::Command(id, downlink) => Notice::Command {
-                    id,
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: command_body(id, &downlink.payload),
-                },
+                Event::Attributes(downlink) => {
+                    count(&surroundings.counters().attributes);
+                    Notice::Attributes {
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: downlink.payload,
+                    }
+                }
+                Event::Command(id, downlink) => {
+                    count(&surroundings.counters().commands);
+                    Notice::Command {
+                        id,
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: command_body(id, &downlink.payload),
+                    }
+                }
             };
             driver.notices.push_back(notice);
         }
-        while let Some(notice) = driver.notices.pop_front() {
-            if let Err(notice) = surroundings.try_notify(notice) {
-                driver.notices.push_front(notice);
-                break;
+        while notification.is_none()
+            && let Some(notice) = driver.notices.pop_front()
+        {
+            if let Err(notice) = try_notify(surroundings, notice) {
+                notification = Some(Box::pin(surroundings.notify(notice)));
             }
         }
         if driver.notices.is_empty() {
@@ -158,23 +180,36 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             link.set_up(false);
             link.give_back(unsent);
+            if let Some(notification) = notification.take() {
+                notification.await;
+            }
             while let Some(notice) = driver.notices.pop_front() {
-                if let Err(notice) = surroundings.try_notify(notice) {
-                    driver.notices.push_front(notice);
-                    surroundings.room().await;
+                if let Err(notice) = try_notify(surroundings, notice) {
+                    surroundings.notify(notice).await;
                 }
             }
-
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
-            return Ended { end, up };
+            let reason = driver.reason;
+            return Ended { end, up, reason };
         }
-        let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
-        tokio::select! {
-            () = progress => {}
-            () = surroundings.room(), if is_waiting => {}
+        match &mut notification {
+            None => progress.await,
+            Some(notified) => tokio::select! {
+                biased;
+                () = progress => {}
+                () = notified => notification = None,
+            },
         }
+    }
+}
+
+/// Passes a notice on at once, or returns it if there is no room, or if it takes long to parse.
+fn try_notify(surroundings: &impl Surroundings, notice: Notice) -> Result<(), Notice> {
+    match notice.is_large() {
+        true => Err(notice),
+        false => surroundings.try_notify(notice),
     }
 }
 
@@ -186,57 +221,91 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Ready when there may be events.
     fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
         let now = super::now();
-        let mut is_progress = false;
         let is_loop_behind = self.notices.len() >= NOTICES;
         if is_loop_behind {
             self.connection.reading_paused(now);
         }
-        if let Poll::Ready(demand) = self.link.poll_take(context) {
+        if let Some(demand) = self.link.poll_take(context) {
             self.apply(now, demand);
-            is_progress = true;
         }
-        if let Some(at) = self.connection.next_timeout() {
-            let at = tokio::time::Instant::from_std(at);
-            if sleep.deadline() != at {
-                sleep.as_mut().reset(at);
+        let mut is_progress = true;
+        while is_progress && !self.connection.has_events() {
+            is_progress = self.poll_write(context, now);
+            // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop
+            // is behind.
+            if self.output.len() < UNWRITTEN && !is_loop_behind {
+                is_progress |= self.poll_read(context, now);
             }
-            if sleep.poll(context).is_ready() {
-                self.connection.handle_timeout(now.max(at.into_std()));
-                is_progress = true;
-            }
+            is_progress |= self.poll_timeout(context, now, sleep.as_mut());
         }
-        is_progress |= self.poll_write(context, now);
-        // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop is
-        // behind.
-        if self.output.len() < UNWRITTEN && !is_loop_behind {
-            is_progress |= self.poll_read(context, now);
-        }
-        // The connection may have something to write, or another timeout.
         match is_progress {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
     }
 
-    fn apply(&mut self, now: Instant, demand: Demand) {
+    /// Does what is due. Returns whether anything was. Most deadlines are passed over, so the timer is moved only if it is too
+    /// late: one that is too early costs less than one that is moved with each message.
+    fn poll_timeout(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+        mut sleep: Pin<&mut Sleep>,
+    ) -> bool {
+        let Some(at) = self.connection.next_timeout() else {
+            return false;
+        };
+        let due = tokio::time::Instant::from_std(at);
+        if due < sleep.deadline() {
+            sleep.as_mut().reset(due);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            if due <= sleep.deadline() {
+                self.connection.handle_timeout(now.max(at));
+                self.counters.expired(self.connection.take_expired());
+                return true;
+            }
+            sleep.as_mut().reset(due);
+        }
+        false
+    }
+
+    fn apply(&mut self, now: Instant, demand: Taken) {
         if let Some(until) = demand.alive_until {
             self.connection.alive_until(until);
         }
         for request in demand.requests {
             let Request {
                 waiter,
-                outgoing,
+                message,
                 deadline,
             } = request;
             // It may have waited for this connection too long.
-            if !waiter.is_closed() {
-                self.connection.start(waiter, outgoing, deadline);
+            if waiter.is_closed() {
+                let unsent = 1;
+                self.counters.expired(Expired {
+                    unsent,
+                    ..Expired::default()
+                });
+                continue;
+            }
+            match message.check() {
+                Ok(outgoing) => self.connection.start(waiter, outgoing, deadline),
+                Err(error) => {
+                    self.counters.refused_body(&error);
+                    waiter.finish(Err(error));
+                }
             }
         }
         self.connection.set_subscriptions(demand.subscriptions);
         for (number, packet) in demand.acknowledgements {
-            if number == self.number && packet != NO_PACKET {
-                self.connection.acknowledge(now, packet);
+            if packet == NO_PACKET {
+            } else if number == self.number {
+                if self.connection.acknowledge(now, packet) {
+                    count(&self.counters.acknowledged);
+                }
+            } else {
+                count(&self.counters.acknowledged_too_late);
             }
         }
         if demand.is_close {
@@ -259,8 +328,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     self.output.advance(written);
                     self.is_unflushed = true;
                 }
-                Poll::Ready(_) => {
-                    self.connection.lost();
+                Poll::Ready(written) => {
+                    self.lost(written.err());
                     return true;
                 }
                 Poll::Pending => break,
@@ -271,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         {
             self.is_unflushed = false;
             if flushed.is_err() {
-                self.connection.lost();
+                self.lost(flushed.err());
                 return true;
             }
         }
@@ -287,12 +356,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.receive(now, buffer.filled());
                 true
             }
-            Poll::Ready(_) => {
-                self.connection.lost();
+            Poll::Ready(read) => {
+                self.lost(read.err());
                 true
             }
             Poll::Pending => false,
         }
+    }
+
+    fn lost(&mut self, error: Option<std::io::Error>) {
+        self.reason = error.map(|error| error.to_string());
+        self.connection.lost();
     }
 
     fn acknowledgement(&self, downlink: &Downlink) -> Acknowledgement {

@@ -2,10 +2,14 @@
 
 mod broker;
 mod calls;
+mod counts;
 mod downlink;
 mod fleet;
+mod posts;
 mod simulator;
 
+use super::super::TlsFiles;
+use super::super::http::tls::Tls;
 use super::*;
 use crate::device::AccessToken;
 use crate::upstream::Rejection;
@@ -23,7 +27,7 @@ pub(super) fn settings(broker: &Broker) -> Settings {
         host: "127.0.0.1".to_owned(),
         port: broker.port,
         is_tls: false,
-        ca: None,
+        tls: Tls::new(&TlsFiles::default(), false).unwrap(),
         timeout: Duration::from_secs(4),
         max_in_flight: 1024,
         max_downlink: 1024,
@@ -79,8 +83,13 @@ impl Gateway {
     }
 
     pub(super) async fn notice(&mut self) -> Notice {
+        self.named_notice().await.1
+    }
+
+    /// A notice, and the device that it is for.
+    pub(super) async fn named_notice(&mut self) -> Message {
         let notice = tokio::time::timeout(Duration::from_secs(10), self.notices.recv());
-        notice.await.expect("a notice").unwrap().1
+        notice.await.expect("a notice").unwrap()
     }
 }
 

@@ -7,22 +7,24 @@
 //!
 //! | Body | Over MQTT 5 | Over HTTP, and here |
 //! |---|---|---|
-//! | telemetry `[]` | no answer | no answer: [`Error::Timeout`] |
-//! | telemetry, `ts` no number beside `values` | closes | 500 without a text |
+//! | telemetry `[]` | no answer | no answer; 400 here |
+//! | telemetry, `ts` no number beside `values` | closes | 500 without a text; so is one in an array here |
 //! | telemetry, `values` no object beside `ts` | PUBACK 0x99 | 500 without a text |
-//! | a number whose exponent has no 32 bits | closes | 500 without a text |
+//! | a number whose exponent has no 32 bits | closes | 500 without a text; here from 9,001 on, which takes memory there |
+//! | more than 255 levels | closes, or 0x99 | 500 |
 //! | claim, `durationMs` no number, `secretKey` no text | closes | 500 without a text |
 //! | client-side RPC without `method`, or no object | closes, or 0x99 | 500 without a text |
 //! | reply to a command whose id has no 31 bits | PUBACK 0x99 | 400 |
 //! | provisioning without key and secret, or of unknown type | closes | 500 with a text |
 //! | more than 65,536 bytes of remaining length | closes | accepted; 413 here |
 
-mod lenient_json;
 #[cfg(test)]
 mod tests;
 
+use super::super::lenient_json::{
+    ScanError, Text, Value, Visitor, is_exponent_huge, is_number_long, scan,
+};
 use super::super::{Error, Operation, Rejection};
-use lenient_json::{Text, Value, Visitor, scan};
 
 /// The largest chunk of a package that ThingsBoard sends, in bytes.
 pub(super) const LARGEST_CHUNK: u32 = 65_536;
@@ -42,8 +44,10 @@ pub(super) fn check(operation: &Operation) -> Result<(), Error> {
         Operation::PostTelemetry(body) => telemetry(body),
         Operation::PostAttributes(body) => {
             let mut entry = Entry::default();
-            let document = scan(body, &mut entry);
-            refuse_if(matches!(document, Ok(Some(Value::Object))) && entry.has_huge_exponent)
+            match scan(body, &mut entry) {
+                Ok(Some(Value::Object)) => refuse_if(entry.has_huge_exponent),
+                other => unconverted(other),
+            }
         }
         Operation::Claim(body) => claim(body),
         Operation::ReplyRpc { id, .. } => match i32::try_from(*id) {
@@ -96,7 +100,6 @@ pub(super) fn check_provision(body: &[u8]) -> Result<(), Error> {
             } else if name.is("credentialsType") {
                 self.is_of_unknown_type = match value {
                     Value::Text(text) => !TYPES.iter().any(|known| text.is(known)),
-                    Value::Array(1) => false,
                     Value::Null
                     | Value::Boolean
                     | Value::Number(_)
@@ -116,7 +119,15 @@ pub(super) fn check_provision(body: &[u8]) -> Result<(), Error> {
         }
         // An empty one has an empty answer.
         Ok(None) => Err(Error::Rejected(Rejection::BadRequest)),
-        Ok(Some(_)) | Err(_) => Ok(()),
+        other => unconverted(other),
+    }
+}
+
+/// For a document that ThingsBoard does not convert, since it can't read it or it is of the wrong kind: its PUBACK says so.
+fn unconverted(document: Result<Option<Value<'_>>, ScanError>) -> Result<(), Error> {
+    match document {
+        Err(ScanError::TooDeep) => Err(UNPARSABLE),
+        Ok(_) | Err(ScanError::Malformed) => Ok(()),
     }
 }
 
@@ -172,11 +183,11 @@ impl Visitor for Entry {
 fn telemetry(body: &[u8]) -> Result<(), Error> {
     let mut entries = Entry::default();
     match scan(body, &mut entries) {
-        Ok(Some(Value::Array(0))) => Err(Error::Timeout),
+        Ok(Some(Value::Array(0))) => Err(Error::Rejected(Rejection::BadRequest)),
         Ok(Some(Value::Array(_) | Value::Object)) => {
             refuse_if(entries.is_refused || entries.has_huge_exponent)
         }
-        Ok(_) | Err(_) => Ok(()),
+        other => unconverted(other),
     }
 }
 
@@ -199,7 +210,7 @@ fn claim(body: &[u8]) -> Result<(), Error> {
     };
     match scan(body, &mut claim) {
         Ok(Some(Value::Object)) => refuse_if(claim.is_converted.contains(&false)),
-        Ok(_) | Err(_) => Ok(()),
+        other => unconverted(other),
     }
 }
 
@@ -219,39 +230,27 @@ fn client_rpc(body: &[u8]) -> Result<(), Error> {
     match scan(body, &mut rpc) {
         Ok(Some(Value::Object)) => refuse_if(!rpc.has_method),
         Ok(_) => Err(EXCEPTION),
-        Err(_) => Ok(()),
+        error => unconverted(error),
     }
 }
 
-/// `JsonElement.getAsString` throws for null, objects, and arrays of none or several.
+/// `JsonElement.getAsString` throws for null and objects. In an array of one its element decides: that is refused, too.
 fn has_string(value: Value<'_>) -> bool {
     match value {
-        Value::Boolean | Value::Number(_) | Value::Text(_) | Value::Array(1) => true,
+        Value::Boolean | Value::Number(_) | Value::Text(_) => true,
         Value::Null | Value::Array(_) | Value::Object => false,
     }
 }
 
-/// `JsonElement.getAsLong`: a number is cut to 64 bits, a text must be a whole number of 64 bits.
+/// `JsonElement.getAsLong`: a number is cut to 64 bits, a text must be a whole number of 64 bits. Java knows the digits of
+/// every script, which are refused here, as are arrays of one.
 fn is_long(value: Value<'_>) -> bool {
     match value {
-        Value::Number(digits) => !is_exponent_huge(digits),
+        Value::Number(digits) => is_number_long(digits),
         Value::Text(text) => {
             let text = text.decoded();
-            let text = String::from_utf8_lossy(&text);
-            // Java's digits are those of every script.
-            text.parse::<i64>().is_ok() || !text.is_ascii() && text.chars().all(char::is_numeric)
+            std::str::from_utf8(&text).is_ok_and(|text| text.parse::<i64>().is_ok())
         }
-        // Its element decides.
-        Value::Array(1) => true,
         Value::Null | Value::Boolean | Value::Array(_) | Value::Object => false,
     }
-}
-
-/// Whether `new BigDecimal(digits)` throws, since the exponent has no 32 bits.
-fn is_exponent_huge(digits: &[u8]) -> bool {
-    let Some(at) = digits.iter().position(|byte| b"eE".contains(byte)) else {
-        return false;
-    };
-    let exponent = digits.get(at + 1..).map(String::from_utf8_lossy);
-    exponent.is_some_and(|exponent| exponent.parse::<i32>().is_err())
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 
-#[tokio::test]
-async fn packages_have_connections_of_their_own() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = one_place_each(&server.url());
+in_both_versions! {
+async fn packages_have_connections_of_their_own(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = one_place_each(&server);
     let assignment = || request(Operation::ReadAssignment(Package::Software));
     let script = async {
         let mut package = server.accept().await;
@@ -25,11 +25,12 @@ async fn packages_have_connections_of_their_own() {
     assert_eq!((first, posted), (empty(), empty()));
     assert_eq!(second, Err(Error::Overloaded));
 }
+}
 
-#[tokio::test]
-async fn requests_beyond_the_limit_are_refused_at_once() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = one_place_each(&server.url());
+in_both_versions! {
+async fn requests_beyond_the_limit_are_refused_at_once(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = one_place_each(&server);
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
@@ -42,11 +43,12 @@ async fn requests_beyond_the_limit_are_refused_at_once() {
     let (first, second) = both(thingsboard.send(telemetry("{}")), script).await;
     assert_eq!((first, second), (empty(), Err(Error::Overloaded)));
 }
+}
 
-#[tokio::test]
-async fn a_connection_is_used_again() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn a_connection_is_used_again(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut connection = server.accept().await;
         for _ in 0..3 {
@@ -63,11 +65,12 @@ async fn a_connection_is_used_again() {
     };
     both(requests, script).await;
 }
+}
 
-#[tokio::test]
-async fn a_connection_closed_between_two_posts_loses_and_doubles_nothing() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn a_connection_closed_between_two_posts_loses_and_doubles_nothing(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     // Tomcat announces the end after 100 requests; a proxy that restarts does not.
     for announced in ["", "Connection: close\r\n"] {
         let arrived = Mutex::new(Vec::new());
@@ -80,6 +83,7 @@ async fn a_connection_closed_between_two_posts_loses_and_doubles_nothing() {
                     "HTTP/1.1 200 OK\r\n{announced}Content-Length: 0\r\n\r\n"
                 ))
                 .await;
+            connection.close().await;
         };
         let (first, ()) = both(thingsboard.send(telemetry("{a:1}")), answer()).await;
         server.settle().await;
@@ -94,11 +98,12 @@ async fn a_connection_closed_between_two_posts_loses_and_doubles_nothing() {
         );
     }
 }
+}
 
-#[tokio::test]
-async fn a_post_that_may_have_been_acted_upon_is_not_sent_again() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn a_post_that_may_have_been_acted_upon_is_not_sent_again(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
@@ -123,4 +128,5 @@ async fn a_post_that_may_have_been_acted_upon_is_not_sent_again() {
     // that of nonsense, not of a lost connection.
     let (outcome, ()) = both(requests, sequence).await;
     assert_eq!(outcome, Err(Error::Unreachable));
+}
 }

@@ -36,9 +36,13 @@ async fn under_way(
 }
 
 /// Sends one request to a server that reads it and says `reply`: the outcome, and the line it came with.
-async fn exchanged(request: Request, reply: &str) -> (Result<Answer, Error>, String) {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+async fn exchanged(
+    version: HttpVersion,
+    request: Request,
+    reply: &str,
+) -> (Result<Answer, Error>, String) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut connection = server.accept().await;
         let request = connection.request().await.unwrap();
@@ -48,8 +52,8 @@ async fn exchanged(request: Request, reply: &str) -> (Result<Answer, Error>, Str
     both(thingsboard.send(request), script).await
 }
 
-#[tokio::test]
-async fn each_poll_has_its_timeout_and_returns_its_message() {
+in_both_versions! {
+async fn each_poll_has_its_timeout_and_returns_its_message(version) {
     let reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{a:1}";
     for (request, line) in [
         (
@@ -62,16 +66,17 @@ async fn each_poll_has_its_timeout_and_returns_its_message() {
         ),
         (read(), "GET /api/v1/S3cret%3FToken/attributes HTTP/1.1"),
     ] {
-        let (outcome, line_sent) = exchanged(request, reply).await;
+        let (outcome, line_sent) = exchanged(version, request, reply).await;
         assert_eq!(
             (outcome.unwrap().body, line_sent.as_str()),
             ("{a:1}".into(), line)
         );
     }
 }
+}
 
-#[tokio::test]
-async fn each_end_of_a_poll_has_its_error() {
+in_both_versions! {
+async fn each_end_of_a_poll_has_its_error(version) {
     let rejected = |status| Error::Rejected(Rejection::new(status, false));
     for (status, expected) in [
         (408, Error::Elapsed),
@@ -85,43 +90,48 @@ async fn each_end_of_a_poll_has_its_error() {
     ] {
         let reply = format!("HTTP/1.1 {status} \r\nContent-Length: 0\r\n\r\n");
         for poll in [poll_rpc(), poll_attributes()] {
-            assert_eq!(exchanged(poll, &reply).await.0, Err(expected.clone()));
+            assert_eq!(exchanged(version, poll, &reply).await.0, Err(expected.clone()));
         }
     }
 }
+}
 
-#[tokio::test]
-async fn a_408_to_anything_but_a_poll_is_a_timeout() {
+in_both_versions! {
+async fn a_408_to_anything_but_a_poll_is_a_timeout(version) {
     let reply = "HTTP/1.1 408 \r\nContent-Length: 0\r\n\r\n";
     for request in [read(), telemetry("{}")] {
-        assert_eq!(exchanged(request, reply).await.0, Err(Error::Timeout));
+        assert_eq!(exchanged(version, request, reply).await.0, Err(Error::Timeout));
     }
 }
+}
 
-#[tokio::test]
-async fn a_message_over_the_bound_are_unintelligible() {
+in_both_versions! {
+async fn a_message_over_the_bound_are_unintelligible(version) {
     let reply = "HTTP/1.1 200 OK\r\nContent-Length: 262145\r\n\r\n";
-    assert!(is_unintelligible(&exchanged(poll_rpc(), reply).await.0));
+    assert!(is_unintelligible(&exchanged(version, poll_rpc(), reply).await.0));
+}
 }
 
-#[tokio::test]
-async fn a_poll_that_breaks_off_is_unreachable() {
-    assert_eq!(exchanged(poll_rpc(), "").await.0, Err(Error::Unreachable));
+in_both_versions! {
+async fn a_poll_that_breaks_off_is_unreachable(version) {
+    assert_eq!(exchanged(version, poll_rpc(), "").await.0, Err(Error::Unreachable));
+}
 }
 
+in_both_versions! {
 /// A proxy that closes idle connections would otherwise be logged as an outage that comes and goes.
-#[tokio::test]
-async fn a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is() {
+async fn a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is(version) {
     if !is_alone() {
         again_alone(
             "polls::a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is",
+            version,
             &[],
         );
         return;
     }
     let (log, _guard) = Log::begin();
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     for (request, logged) in [(poll_rpc(), 0), (read(), 1)] {
         let hang_up = async {
             server.accept().await.request().await.unwrap();
@@ -132,17 +142,18 @@ async fn a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is() {
         assert_eq!(text.matches("can't be reached").count(), logged, "{text}");
     }
 }
+}
 
-#[tokio::test]
-async fn a_poll_may_take_its_own_time_and_ten_seconds_whatever_the_timeout_for_requests() {
+in_both_versions! {
+async fn a_poll_may_take_its_own_time_and_ten_seconds_whatever_the_timeout_for_requests(version) {
     let second = Duration::from_secs(1);
     for (request, most) in [
         (poll_rpc(), POLL + 10 * second),
         (poll_attributes(), POLL + 10 * second),
         (read(), 2 * second),
     ] {
-        let server = ScriptedServer::start().await;
-        let thingsboard = within(&server.url(), 4 * second);
+        let server = ScriptedServer::speaking(version).await;
+        let thingsboard = within(&server, 4 * second);
         let mut sending = pin!(thingsboard.send(request));
         let mut connection = under_way(sending.as_mut(), &server).await;
         // From here on the clock jumps to the next deadline whenever there is nothing to do.
@@ -155,17 +166,18 @@ async fn a_poll_may_take_its_own_time_and_ten_seconds_whatever_the_timeout_for_r
         assert_eq!(connection.request().await, None);
     }
 }
+}
 
-#[tokio::test]
-async fn polls_that_take_every_place_of_theirs_leave_requests_alone_and_the_other_way_round() {
-    let server = ScriptedServer::start().await;
+in_both_versions! {
+async fn polls_that_take_every_place_of_theirs_leave_requests_alone_and_the_other_way_round(version) {
+    let server = ScriptedServer::speaking(version).await;
     for (first, second_of_its_lane, other) in [
         (poll_rpc(), read(), telemetry("{}")),
         (read(), poll_attributes(), telemetry("{}")),
         (telemetry("{}"), telemetry("{}"), poll_attributes()),
         (telemetry("{}"), telemetry("{}"), read()),
     ] {
-        let thingsboard = one_place_each(&server.url());
+        let thingsboard = one_place_each(&server);
         let script = async {
             let mut held = server.accept().await;
             held.request().await.unwrap();
@@ -184,11 +196,12 @@ async fn polls_that_take_every_place_of_theirs_leave_requests_alone_and_the_othe
         assert_eq!((held, served), (empty(), empty()));
     }
 }
+}
 
-#[tokio::test]
-async fn the_lanes_do_not_use_each_others_connections() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn the_lanes_do_not_use_each_others_connections(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut of_polls = server.accept().await;
         of_polls.request().await.unwrap();
@@ -207,11 +220,12 @@ async fn the_lanes_do_not_use_each_others_connections() {
     };
     both(requests, script).await;
 }
+}
 
-#[tokio::test]
-async fn a_poll_that_is_dropped_frees_its_place_and_its_connection() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = one_place_each(&server.url());
+in_both_versions! {
+async fn a_poll_that_is_dropped_frees_its_place_and_its_connection(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = one_place_each(&server);
     let mut connection = {
         let mut poll = pin!(thingsboard.send(poll_rpc()));
         let connection = under_way(poll.as_mut(), &server).await;
@@ -223,9 +237,13 @@ async fn a_poll_that_is_dropped_frees_its_place_and_its_connection() {
     let closed = tokio::time::timeout(Duration::from_secs(5), connection.request()).await;
     assert_eq!(closed.expect("the connection is still open"), None);
     let script = async {
-        let mut connection = server.accept().await;
+        // Over HTTP/2 only the stream is closed.
+        if version != HttpVersion::Http2 {
+            connection = server.accept().await;
+        }
         connection.request().await.unwrap();
         connection.send(EMPTY).await;
     };
     assert_eq!(both(thingsboard.send(poll_rpc()), script).await.0, empty());
+}
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-#[tokio::test]
-async fn a_few_interim_replies_are_passed_over_in_each_exchange() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn a_few_interim_replies_are_passed_over_in_each_exchange(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let few = usize::try_from(MAX_INTERIM).unwrap();
     let script = async {
         let mut connection = server.accept().await;
@@ -28,11 +28,12 @@ async fn a_few_interim_replies_are_passed_over_in_each_exchange() {
     };
     both(exchanges, script).await;
 }
+}
 
-#[tokio::test]
-async fn interim_replies_without_end_end_the_call_and_the_connection() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
+in_both_versions! {
+async fn interim_replies_without_end_end_the_call_and_the_connection(version) {
+    let server = ScriptedServer::speaking(version).await;
+    let thingsboard = thingsboard(&server);
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
@@ -60,32 +61,34 @@ async fn interim_replies_without_end_end_the_call_and_the_connection() {
     assert!(is_unintelligible(&outcome), "{outcome:?}");
     assert_eq!(more, None, "it was closed");
 }
+}
 
-#[tokio::test]
-async fn retry_after_is_read_in_seconds_and_as_a_date() {
+in_both_versions! {
+async fn retry_after_is_read_in_seconds_and_as_a_date(version) {
     let retry_after = |cause, seconds| Err(Error::RetryAfter(RetryAfter { cause, seconds }));
     let reply = |head: &str| format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
     let seconds = reply("429 \r\nRetry-After: 17");
     assert_eq!(
-        answered_with(seconds).await,
+        answered_with(version, seconds).await,
         retry_after(RetryCause::RateLimited, 17)
     );
     let date = reply(
         "503 \r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 12:10:00 GMT",
     );
     assert_eq!(
-        answered_with(date).await,
+        answered_with(version, date).await,
         retry_after(RetryCause::NotServing, 600)
     );
     let unclear = reply("503 \r\nRetry-After: when it is back");
-    assert_eq!(answered_with(unclear).await, Err(Error::Overloaded));
+    assert_eq!(answered_with(version, unclear).await, Err(Error::Overloaded));
+}
 }
 
-#[tokio::test]
-async fn a_get_of_attributes_is_given_up_after_half_the_time() {
-    let server = ScriptedServer::start().await;
+in_both_versions! {
+async fn a_get_of_attributes_is_given_up_after_half_the_time(version) {
+    let server = ScriptedServer::speaking(version).await;
     let timeout = Duration::from_secs(4);
-    let thingsboard = within(&server.url(), timeout);
+    let thingsboard = within(&server, timeout);
     let get = Operation::GetAttributes {
         client_keys: None,
         shared_keys: None,
@@ -109,4 +112,5 @@ async fn a_get_of_attributes_is_given_up_after_half_the_time() {
     assert_eq!(outcome, Err(Error::Timeout));
     let took = now().duration_since(began);
     assert!(took >= timeout / 2 && took < timeout, "{took:?}");
+}
 }

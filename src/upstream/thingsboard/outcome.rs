@@ -1,6 +1,6 @@
 //! What a reply of the device API means.
 
-use super::super::http::connection::Reply;
+use super::super::http::reply::Reply;
 use super::super::{Answer, Error, Rejection, RetryAfter, RetryCause};
 
 /// The decision. ThingsBoard's error bodies have several shapes, depending on how it is deployed, so beyond "is there a

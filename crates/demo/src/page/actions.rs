@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use thingsboard_simulator::{CommandOutcome, Fault, FaultAction, Scope, ServerRpc};
+use thingsboard_simulator::{CommandOutcome, Fault, FaultAction, MqttSettings, Scope, ServerRpc};
 
 /// The delay of ThingsBoard while it is slow: longer than `coap.piggyback_timeout`, so that responses are separate.
 const DELAY: Duration = Duration::from_secs(2);
@@ -111,6 +111,11 @@ pub(super) async fn upstream(State(shared): State<Arc<Shared>>, body: Bytes) -> 
         let (slow, down) = (slow.unwrap_or(before.slow), down.unwrap_or(before.down));
         if slow != before.slow {
             control.clear_faults();
+            let puback_delay = if slow { DELAY } else { Duration::ZERO };
+            control.set_mqtt_settings(MqttSettings {
+                puback_delay,
+                ..control.mqtt_settings()
+            });
         }
         if slow && !before.slow {
             for path in SLOW_PATHS {

@@ -320,6 +320,7 @@ function hello(data) {
   for (const one of switches) one.disabled = false;
   setStatus($("connection"), "connected");
   $("loss-percent").textContent = data.loss_percent;
+  $("upstream").textContent = data.upstream;
   // After a reconnection the page has the rest already, and the results of earlier calls are lost.
   if (known) {
     for (const { answer } of calls.values()) answer.textContent = ": result lost";

@@ -119,6 +119,7 @@ fn hello(shared: &Shared) -> Value {
         "client": CLIENT,
         "devices": DEVICES.map(|(name, _)| name),
         "commands": commands.collect::<Vec<_>>(),
+        "upstream": context.upstream,
         "loss_percent": LOSS_PERCENT,
         "telemetry": past,
     })
@@ -138,8 +139,13 @@ fn attributes_of_all(shared: &Shared) -> Value {
 
 /// The numbers in telemetry that ThingsBoard has accepted.
 fn points(arrival: &Arrival) -> Vec<Value> {
-    let is_telemetry = arrival.path.ends_with("/telemetry");
-    if !is_telemetry || arrival.status != Some(200) {
+    // HTTP's status, or the reason code of MQTT's PUBACK.
+    let accepted = match arrival.path.as_str() {
+        "v2/t/j" => 0,
+        path if path.ends_with("/telemetry") => 200,
+        _ => return Vec::new(),
+    };
+    if arrival.status != Some(accepted) {
         return Vec::new();
     }
     let body: Option<Value> = serde_json::from_slice(&arrival.body).ok();

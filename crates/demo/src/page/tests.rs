@@ -28,6 +28,7 @@ async fn start() -> Test {
         tap: tap.clone(),
         losses: losses.clone(),
         commands: Vec::new(),
+        upstream: "HTTP",
     };
     let page = Page::bind(([127, 0, 0, 1], 0).into(), context)
         .await
@@ -267,4 +268,9 @@ async fn switches_are_the_same_on_every_page() {
         switches.contains(r#""down":true,"loss":false,"slow":true"#),
         "{switches}"
     );
+    // ThingsBoard's MQTT is as slow as its HTTP.
+    let puback_delay = || test.control.mqtt_settings().puback_delay;
+    assert_eq!(puback_delay(), Duration::from_secs(2));
+    post(test.page, "/upstream", r#"{"slow":false}"#).await;
+    assert_eq!(puback_delay(), Duration::ZERO);
 }

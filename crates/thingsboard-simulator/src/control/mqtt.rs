@@ -4,9 +4,20 @@ use super::Control;
 use crate::clock::in_ms;
 use crate::directory::Activity;
 use crate::downlink::{Downlink, PollKind, PushEnd};
-use crate::mqtt::{MqttCounts, MqttSettings};
+use crate::mqtt::{MqttCounts, MqttSettings, serve};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 impl Control {
+    /// Serves one MQTT connection over a stream that is no socket, until its end. While ThingsBoard is down it is closed at
+    /// once.
+    pub async fn serve_mqtt<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) {
+        let cuts = self.0.mqtt_cuts.subscribe();
+        if !self.0.connections.is_down() {
+            serve(&self.0, stream, cuts).await;
+        }
+    }
+
     /// The settings of the MQTT transport.
     #[must_use]
     pub fn mqtt_settings(&self) -> MqttSettings {
@@ -29,6 +40,12 @@ impl Control {
     /// over the limit on messages.
     pub fn deaden_subscriptions(&self, times: u32) {
         self.0.lock().mqtt.dead_subscriptions = times;
+    }
+
+    /// Sends the next `times` changes of attributes this much later, behind those that come meanwhile. Their packet ids are
+    /// in the order of the changes.
+    pub fn delay_attribute_changes(&self, times: u32, by: Duration) {
+        self.0.lock().mqtt.delayed_changes = (times, by);
     }
 
     /// Counts a device's MQTT connections and packets; `None` for an unknown device.
@@ -54,6 +71,12 @@ impl Control {
             totals.add(counts);
         }
         totals
+    }
+
+    /// How long the PUBACKs of the latest commands took, from their PUBLISHes, in microseconds; each is returned once.
+    #[must_use]
+    pub fn take_command_delays(&self) -> Vec<u64> {
+        self.0.lock().mqtt.take_command_delays().into()
     }
 
     /// Cuts a device's MQTT connection without a DISCONNECT. False if there is none.

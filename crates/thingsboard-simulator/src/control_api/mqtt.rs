@@ -117,6 +117,11 @@ pub(super) async fn totals(control: Control) -> JsonLine<MqttCounts> {
     JsonLine(control.mqtt_totals())
 }
 
+/// How long the PUBACKs of commands took, in microseconds. They are forgotten by this.
+pub(super) async fn command_delays(control: Control) -> JsonLine<Vec<u64>> {
+    JsonLine(control.take_command_delays())
+}
+
 /// Cuts the connection of a device.
 pub(super) async fn cut(control: Control, Segments(name): Segments<String>) -> NoContent {
     if control.cut_mqtt(&name) {

@@ -23,9 +23,6 @@ pub(super) fn post(state: &mut State, request: &Request<'_>) -> Result<Completio
         let timeout = Duration::from_millis(delays.request_ms);
         Completion::After(timeout, HttpResponse::empty(StatusCode::REQUEST_TIMEOUT))
     } else {
-        // The response has the time at which it is sent.
-        let end_ms = request.now_ms.saturating_add(delays.async_ms);
-        let timeout = Duration::from_millis(delays.async_ms);
-        Completion::After(timeout, HttpResponse::asynchronous_timeout(end_ms))
+        Completion::unanswered(state, request)
     })
 }

@@ -1,21 +1,25 @@
 //! `POST /{token}/telemetry`.
 
-use super::Request;
+use super::{Completion, Request};
 use crate::directory::OutOfSpace;
 use crate::json::{Element, Exception, key_values, long, read};
 use crate::response::HttpResponse;
 use crate::state::State;
 use axum::http::StatusCode;
 
-/// Stores telemetry. All values are converted before the first is stored.
+/// Stores telemetry. All values are converted before the first is stored. An empty array is never answered: ThingsBoard
+/// responds when the last of its elements is stored. The servlet container's timeout ends that.
 pub(super) fn post(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<HttpResponse, Exception> {
+) -> Result<Completion, Exception> {
     let entries = entries(request.body, request.now_ms)?;
+    if entries.is_empty() {
+        return Ok(Completion::unanswered(state, request));
+    }
     store(state, device, entries)?;
-    Ok(HttpResponse::empty(StatusCode::OK))
+    Ok(Completion::Now(HttpResponse::empty(StatusCode::OK)))
 }
 
 /// Reads an object, `{"ts":…,"values":{…}}`, or an array of either.

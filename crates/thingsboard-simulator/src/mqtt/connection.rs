@@ -1,14 +1,16 @@
-//! The socket of one MQTT connection: passes bytes, messages of the downlink and the time to its session.
+//! The stream of one MQTT connection: passes bytes, messages of the downlink and the time to its session.
 
 use super::session::{Context, Session};
 use crate::clock::epoch_ms;
 use crate::downlink::Push;
 use crate::state::Shared;
 use bytes::Buf;
+use std::future::poll_fn;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{mpsc, watch};
 
 /// The messages of the downlink that wait for a connection's task. One that is further behind is closed.
@@ -16,13 +18,17 @@ const MAILBOX: usize = 4096;
 /// How many of them are handled under one lock.
 const BATCH: usize = 256;
 /// The bytes that are read at once, on the stack.
-const READ_SIZE: usize = 16 * 1024;
+const READ_SIZE: usize = 4 * 1024;
 /// How long a closed connection may take to send its last bytes, and then to be closed by the client. A socket that is
 /// closed with bytes unread resets the connection, and the client may lose the DISCONNECT.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Serves a connection until its end.
-pub(super) async fn serve(shared: &Shared, stream: TcpStream, cuts: watch::Receiver<u64>) {
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared,
+    stream: S,
+    cuts: watch::Receiver<u64>,
+) {
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let session = with_context(shared, |cx| Session::new(cx, sender));
     let mut connection = Connection {
@@ -42,127 +48,118 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream, cuts: watch::Recei
     }
 }
 
-struct Connection<'a> {
+struct Connection<'a, S> {
     shared: &'a Shared,
-    stream: TcpStream,
+    stream: S,
     session: Session,
     mailbox: mpsc::Receiver<Push>,
     /// Changes when ThingsBoard restarts.
     cuts: watch::Receiver<u64>,
 }
 
-impl Connection<'_> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Runs until the session is closed; an error if the connection has ended, or is cut.
     async fn run(&mut self) -> io::Result<()> {
         let mut closing = self.shared.closing.subscribe();
-        while !self.session.is_closed() {
-            let interest = if self.session.output().is_empty() {
-                Interest::READABLE
-            } else {
-                Interest::READABLE | Interest::WRITABLE
-            };
-            let timeout = self.session.next_timeout();
-            let timer = async {
-                match timeout {
-                    Some(at) => tokio::time::sleep_until(self.shared.clock.at(at)).await,
-                    None => std::future::pending().await,
+        let Connection {
+            shared,
+            stream,
+            session,
+            mailbox,
+            cuts,
+        } = self;
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+        while !session.is_closed() {
+            let timeout = session.next_timeout();
+            if let Some(at) = timeout.map(|at| shared.clock.at(at)) {
+                // Each packet moves the timeout for silence. A timer that is early costs less than one that is moved with it.
+                if at < timer.deadline() || timer.is_elapsed() {
+                    timer.as_mut().reset(at);
                 }
-            };
+            }
+            // In this order, so that a run in simulated time is the same each time.
             tokio::select! {
-                ready = self.stream.ready(interest) => {
-                    let ready = ready?;
-                    if ready.is_writable() {
-                        self.write()?;
-                    }
-                    if ready.is_readable() {
-                        self.read()?;
-                    }
-                }
-                push = self.mailbox.recv() => {
+                biased;
+                progress = poll_fn(|cx| poll_stream(cx, stream, shared, session)) => progress?,
+                push = mailbox.recv() => {
                     let Some(push) = push else {
                         // The connection is too far behind.
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     };
-                    self.handle_pushes(push);
+                    handle_pushes(shared, session, push, mailbox);
                 }
-                () = timer => with_context(self.shared, |cx| self.session.handle_timeout(cx)),
-                _ = self.cuts.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                () = timer.as_mut(), if timeout.is_some() => {
+                    with_context(shared, |cx| session.handle_timeout(cx));
+                }
+                _ = cuts.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 _ = closing.wait_for(|closing| *closing) => {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
             }
-            // Most replies fit into the socket's buffer.
-            self.write()?;
         }
-        Ok(())
-    }
-
-    fn handle_pushes(&mut self, first: Push) {
-        with_context(self.shared, |cx| {
-            self.session.handle_push(cx, first);
-            for _ in 1..BATCH {
-                let Ok(push) = self.mailbox.try_recv() else {
-                    break;
-                };
-                self.session.handle_push(cx, push);
-            }
-        });
-    }
-
-    /// Reads once.
-    fn read(&mut self) -> io::Result<()> {
-        let mut buffer = [0; READ_SIZE];
-        match self.stream.try_read(&mut buffer) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => {
-                let bytes = buffer.get(..length).unwrap_or_default();
-                with_context(self.shared, |cx| self.session.receive(cx, bytes));
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Writes what the socket takes.
-    fn write(&mut self) -> io::Result<()> {
-        let output = self.session.output();
-        while !output.is_empty() {
-            match self.stream.try_write(output) {
-                Ok(written) => output.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        *output = bytes::BytesMut::new();
         Ok(())
     }
 
     /// Sends the last bytes, and waits until the client closes, which is an error.
     async fn finish(&mut self) -> io::Result<()> {
-        loop {
-            self.write()?;
-            if self.session.output().is_empty() {
-                break;
-            }
-            self.stream.writable().await?;
-        }
+        let output = std::mem::take(self.session.output());
+        self.stream.write_all(&output).await?;
         self.stream.shutdown().await?;
-        loop {
-            self.stream.readable().await?;
-            self.discard()?;
-        }
+        // Bytes that come are thrown away.
+        let mut discard = |cx: &mut std::task::Context<'_>| {
+            let mut bytes = [0; READ_SIZE];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            Poll::Ready(read.map(|()| buffer.filled().is_empty()))
+        };
+        while !poll_fn(&mut discard).await? {}
+        Ok(())
     }
+}
 
-    /// Reads once, and throws that away; an error at the end.
-    fn discard(&self) -> io::Result<()> {
-        match self.stream.try_read(&mut [0; READ_SIZE]) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+/// Writes what the stream takes, and reads once. Ready if anything was read, and with an error at the stream's end.
+fn poll_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    cx: &mut std::task::Context<'_>,
+    stream: &mut S,
+    shared: &Shared,
+    session: &mut Session,
+) -> Poll<io::Result<()>> {
+    let output = session.output();
+    while !output.is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, output) {
+            Poll::Ready(written) => output.advance(written?),
+            Poll::Pending => break,
         }
     }
+    if output.is_empty() {
+        *output = bytes::BytesMut::new();
+    }
+    let mut bytes = [0; READ_SIZE];
+    let mut buffer = ReadBuf::new(&mut bytes);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    let read = buffer.filled();
+    if read.is_empty() {
+        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+    }
+    with_context(shared, |cx| session.receive(cx, read));
+    Poll::Ready(Ok(()))
+}
+
+fn handle_pushes(
+    shared: &Shared,
+    session: &mut Session,
+    first: Push,
+    mailbox: &mut mpsc::Receiver<Push>,
+) {
+    with_context(shared, |cx| {
+        session.handle_push(cx, first);
+        for _ in 1..BATCH {
+            let Ok(push) = mailbox.try_recv() else {
+                break;
+            };
+            session.handle_push(cx, push);
+        }
+    });
 }
 
 fn with_context<T>(shared: &Shared, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
@@ -170,6 +167,7 @@ fn with_context<T>(shared: &Shared, work: impl FnOnce(&mut Context<'_>) -> T) ->
     work(&mut Context {
         state: &mut state,
         now_ms: shared.clock.now_ms(),
+        clock: shared.clock,
         epoch_ms: epoch_ms(),
     })
 }

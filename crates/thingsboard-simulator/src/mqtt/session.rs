@@ -11,6 +11,7 @@ mod tests;
 
 use super::packet::{Connect, DecodeError, Level, Packet, Reply, decode, encode};
 use super::topic::Form;
+use crate::clock::Clock;
 use crate::downlink::{Push, PushId};
 use crate::state::State;
 use bytes::BytesMut;
@@ -54,6 +55,8 @@ pub(super) struct Context<'a> {
     pub(super) state: &'a mut State,
     /// On the simulator's clock.
     pub(super) now_ms: u64,
+    /// Measures how long PUBACKs take. Nothing else depends on it.
+    pub(super) clock: Clock,
     /// Since the Unix epoch.
     pub(super) epoch_ms: u64,
 }
@@ -90,6 +93,8 @@ struct InFlight {
     number: u64,
     /// The id of the command, if it is one.
     command: Option<i32>,
+    /// When it was sent, in microseconds.
+    sent_us: u64,
 }
 
 /// What is due at a time.
@@ -225,7 +230,12 @@ impl Session {
                     .record_activity(&device.name, cx.epoch_ms);
                 self.send(Reply::PingResp);
             }
-            Packet::Disconnect => self.close_silently(cx),
+            Packet::Disconnect => {
+                if let Phase::Device(device) = &self.phase {
+                    cx.state.mqtt.counts_mut(&device.name).disconnects += 1;
+                }
+                self.close_silently(cx);
+            }
             Packet::Connect(_) | Packet::Other => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use super::limits::Buckets;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +92,8 @@ pub struct MqttCounts {
     pub connects: u64,
     /// PINGREQs.
     pub pings: u64,
+    /// DISCONNECTs of the device.
+    pub disconnects: u64,
     /// PUBLISHes of the device.
     pub publishes: u64,
     /// Its SUBSCRIBEs' filters that were granted, dead or not.
@@ -116,6 +118,7 @@ impl MqttCounts {
         self.connections += other.connections;
         self.connects += other.connects;
         self.pings += other.pings;
+        self.disconnects += other.disconnects;
         self.publishes += other.publishes;
         self.subscribes += other.subscribes;
         self.downlinks += other.downlinks;
@@ -133,7 +136,14 @@ pub(crate) struct Mqtt {
     buckets: BTreeMap<Arc<str>, Buckets>,
     /// The number of further SUBSCRIBEs that are granted, but dead.
     pub(crate) dead_subscriptions: u32,
+    /// How long the PUBACKs of the latest commands took, in microseconds, oldest first.
+    command_delays: VecDeque<u64>,
+    /// The number of further changes of attributes that are sent later, and how much.
+    pub(crate) delayed_changes: (u32, Duration),
 }
+
+/// As many are kept.
+const MAX_DELAYS: usize = 20_000;
 
 impl Mqtt {
     /// The counts of a device.
@@ -153,11 +163,35 @@ impl Mqtt {
         limit.is_none_or(|limit| self.buckets_mut(device).telemetry.take(limit, now_ms))
     }
 
+    pub(super) fn record_command_delay(&mut self, us: u64) {
+        if self.command_delays.len() >= MAX_DELAYS {
+            self.command_delays.pop_front();
+        }
+        self.command_delays.push_back(us);
+    }
+
+    /// Takes them.
+    pub(crate) fn take_command_delays(&mut self) -> VecDeque<u64> {
+        std::mem::take(&mut self.command_delays)
+    }
+
     /// Whether the next SUBSCRIBE is one of those that are to be dead.
     pub(super) fn is_dead_subscription(&mut self) -> bool {
         let dead = self.dead_subscriptions > 0;
         self.dead_subscriptions = self.dead_subscriptions.saturating_sub(1);
         dead
+    }
+
+    /// How much later the next change of attributes is sent, in milliseconds.
+    pub(super) fn change_delay_ms(&mut self) -> u64 {
+        let (times, by) = &mut self.delayed_changes;
+        match times.checked_sub(1) {
+            Some(left) => {
+                *times = left;
+                crate::clock::in_ms(*by)
+            }
+            None => 0,
+        }
     }
 
     fn buckets_mut(&mut self, device: &Arc<str>) -> &mut Buckets {

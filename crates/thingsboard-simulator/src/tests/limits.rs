@@ -73,3 +73,27 @@ async fn bytes_that_are_not_http_get_400() {
     assert!(raw.starts_with(b"HTTP/1.1 400"), "{raw:?}");
     assert_eq!(server.post("telemetry", "{}").await.status, 200);
 }
+
+/// HTTP/2 by prior knowledge (RFC 9113 §3.3): SETTINGS_MAX_CONCURRENT_STREAMS (3) is Tomcat's 100.
+#[tokio::test]
+async fn http2_has_a_hundred_streams_on_a_connection() {
+    let server = start().await;
+    let empty_settings = "\0\0\0\x04\0\0\0\0\0";
+    let preface = format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{empty_settings}");
+    let mut stream = server.send(&preface).await;
+    let mut head = [0; 9];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut head)
+        .await
+        .unwrap();
+    assert_eq!((head[0], head[1], head[3]), (0, 0, 4), "SETTINGS");
+    let mut settings = vec![0; usize::from(head[2])];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut settings)
+        .await
+        .unwrap();
+    assert!(
+        settings
+            .chunks(6)
+            .any(|setting| setting == [0, 3, 0, 0, 0, 100]),
+        "{settings:?}"
+    );
+}

@@ -32,7 +32,6 @@ async fn all_three_shapes_of_telemetry_are_kept() {
         r#"{"a":"1.5"}"#,
         r#"{"ts":1700000000000,"values":{"b":true}}"#,
         r#"[{"c":1},{"ts":"1700000000001","values":{"d":[1]}}]"#,
-        "[]",
         "{}",
     ] {
         assert_eq!(server.post("telemetry", body).await.status, 200, "{body}");
@@ -211,4 +210,13 @@ async fn a_form_content_type_spoils_json() {
     assert_eq!(server.control.arrivals()[0].body, r#"{"a":1}"#);
     let none = server.with_headers("POST", &path, "", r#"{"a":1}"#).await;
     assert_eq!(none.status, 200);
+}
+
+#[tokio::test]
+async fn an_empty_array_is_answered_only_by_the_servlet_containers_timeout() {
+    let server = start().await;
+    let timeouts = r#"{"asyncMs":5}"#;
+    server.call("PUT", "/simulator/timeouts", timeouts).await;
+    assert_eq!(server.post("telemetry", "[]").await.status, 503);
+    assert_eq!(server.post("telemetry", "[{}]").await.status, 200);
 }

@@ -30,6 +30,7 @@ fn a_bound_that_was_reached_is_logged_with_the_count_since_the_last_line() {
                 ("upstream.max_in_flight", 0),
                 ("upstream.max_in_flight_per_device", 0),
                 ("upstream.max_client_rpc", 0),
+                ("upstream.max_connections", 0),
                 ("relay.max_polls", 0),
                 ("relay.bytes", 0),
                 ("coap.body_bytes", 0),
@@ -289,4 +290,20 @@ fn a_device_that_is_parked_repeatedly_is_logged_once_a_minute() {
         assert_eq!(journal.suppressed(), 118);
     });
     assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+#[test]
+fn what_ends_a_devices_connection_is_one_line_an_hour_for_each_device() {
+    let lines = log_lines::of(|| {
+        let (mut journal, now) = (Journal::default(), start());
+        for second in 0..3600 {
+            let now = now + Duration::from_secs(second);
+            for device in ["meter-17", "pump-03"] {
+                journal.connection_displaced(now, device);
+                journal.connection_rate_limited(now, device);
+            }
+        }
+    });
+    let of = |device: &str| lines.iter().filter(|line| line.contains(device)).count();
+    assert_eq!((of("meter-17"), of("pump-03")), (2, 2), "{lines:#?}");
 }

@@ -10,6 +10,10 @@ pub(super) const MOST_REQUESTS: usize = 256;
 /// Bytes of the payloads of these.
 pub(super) const MOST_BYTES: usize = 1024 * 1024;
 
+/// Packets of one connection that were given up without a PUBACK, until another connection is wanted: their ids can't be
+/// used again, and the library may keep their payloads.
+pub(super) const MOST_GIVEN_UP: usize = 64;
+
 /// A request that was not sent yet.
 pub(super) struct Queued<I> {
     pub(super) id: I,
@@ -172,6 +176,11 @@ impl<I> InFlight<I> {
     pub(super) fn unacknowledged(&self) -> usize {
         let sent = self.sent.iter().filter(|sent| !sent.is_acknowledged);
         sent.count() + self.given_up
+    }
+
+    /// Whether so many PUBACKs have not come that another connection is wanted.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.given_up >= MOST_GIVEN_UP
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -5,8 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-/// After so long without a packet a ping is sent.
+/// After so long without a packet a ping is sent, or earlier if the server says so, but not earlier than the second.
 const PING_AFTER: Duration = Duration::from_secs(240);
+const LEAST_PING_AFTER: Duration = Duration::from_secs(10);
 /// After so long without a packet the connection is closed.
 const CLOSE_AFTER: Duration = Duration::from_secs(540);
 /// How long a PINGRESP may take.
@@ -27,6 +28,8 @@ pub(super) struct KeepAlive {
     /// Until when the device counts as alive.
     alive_until: Instant,
     pong_until: Option<Instant>,
+    ping_after: Duration,
+    close_after: Duration,
 }
 
 impl KeepAlive {
@@ -35,6 +38,17 @@ impl KeepAlive {
             last_sent: now,
             alive_until: now,
             pong_until: None,
+            ping_after: PING_AFTER,
+            close_after: CLOSE_AFTER,
+        }
+    }
+
+    /// The server closes after one and a half of this time without a packet (MQTT 5 §3.2.2.3.14). Zero: it does not.
+    pub(super) fn set_server_keep_alive(&mut self, time: Duration) {
+        if !time.is_zero() {
+            let time = time.max(LEAST_PING_AFTER);
+            self.ping_after = time.min(PING_AFTER);
+            self.close_after = (time + time / 4).min(CLOSE_AFTER);
         }
     }
 
@@ -71,13 +85,13 @@ impl KeepAlive {
 
     /// `None`: the device will not count as alive then, or a ping was not answered yet.
     fn ping_at(&self) -> Option<Instant> {
-        let at = self.last_sent + PING_AFTER;
+        let at = self.last_sent + self.ping_after;
         (at < self.alive_until && self.pong_until.is_none()).then_some(at)
     }
 
     fn close_at(&self, is_used: bool) -> Instant {
         let unused = (!is_used).then_some(self.alive_until);
-        let silent = self.last_sent + CLOSE_AFTER;
+        let silent = self.last_sent + self.close_after;
         unused.map_or(silent, |unused| unused.min(silent))
     }
 

@@ -8,22 +8,26 @@
 //!   not allow there.
 //! * Each error ends the connection, with or without a request to close it.
 
-use super::super::super::Error;
+use super::super::super::{Error, Rejection};
 use super::super::encode::LARGEST_ANSWER;
 use super::super::outcome::End;
 use super::super::topics;
+use super::in_flight::{MOST_GIVEN_UP, MOST_REQUESTS};
 use super::subscriptions::Kinds;
 use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event};
 use mqtt_protocol_core::mqtt::packet::v5_0::{
-    Connect, Disconnect, Pingreq, Puback, Publish, Subscribe, Unsubscribe,
+    Connack, Connect, Disconnect, Pingreq, Puback, Publish, Subscribe, Unsubscribe,
 };
-use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait, Packet, Qos, SubEntry, SubOpts};
+use mqtt_protocol_core::mqtt::packet::{
+    GenericPacketTrait, Packet, Property, Qos, SubEntry, SubOpts,
+};
 use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, DisconnectReasonCode, MqttError, PubackReasonCode, SubackReasonCode,
 };
 use mqtt_protocol_core::mqtt::{self, Version};
+use std::time::Duration;
 
 type Client = mqtt::Connection<mqtt::role::Client>;
 
@@ -35,10 +39,11 @@ const _: () = assert!(LARGEST_ANSWER < 257 * 1024);
 /// What was received.
 #[derive(Debug)]
 pub(super) enum Received {
-    Connected,
+    /// With the Server Keep Alive, if there is one.
+    Connected(Option<Duration>),
     Acknowledged(u16, PubackReasonCode),
-    /// Whether each filter was granted.
-    Subscribed(u16, bool),
+    /// How many filters were granted. `None`: one was refused.
+    Subscribed(u16, Option<usize>),
     Unsubscribed(u16),
     Published(Published),
     Pong,
@@ -86,7 +91,9 @@ impl Packets {
             .client_id(client_id)
             .and_then(|connect| connect.user_name(user_name))
             .and_then(|connect| connect.clean_start(true).keep_alive(0).build());
-        let events = self.client.checked_send(packet.map_err(|_| Failed)?);
+        let events = self
+            .client
+            .checked_send(packet.map_err(|_| Failed::Invalid)?);
         self.sent(events)
     }
 
@@ -97,8 +104,14 @@ impl Packets {
             let publish = publish.qos(Qos::AtLeastOnce).packet_id(id);
             publish.payload(payload).build()
         });
-        let events = self.client.checked_send(packet.map_err(|_| Failed)?);
-        self.sent(events).map(|()| id)
+        let packet = packet.map_err(|_| Failed::Invalid)?;
+        let events = self.client.checked_send(packet);
+        let sent = self.sent(events);
+        if sent.is_err() {
+            // The library keeps the id of a packet that is too large for this server.
+            let _ = self.client.release_packet_id(id);
+        }
+        sent.map(|()| id)
     }
 
     pub(super) fn subscribe(&mut self, kinds: Kinds) -> Result<u16, Failed> {
@@ -107,9 +120,11 @@ impl Packets {
         let entries: Result<Vec<SubEntry>, MqttError> = filters(kinds)
             .map(|filter| SubEntry::new(filter, options))
             .collect();
-        let entries = entries.map_err(|_| Failed)?;
+        let entries = entries.map_err(|_| Failed::Invalid)?;
         let packet = Subscribe::builder().packet_id(id).entries(entries).build();
-        let events = self.client.checked_send(packet.map_err(|_| Failed)?);
+        let events = self
+            .client
+            .checked_send(packet.map_err(|_| Failed::Invalid)?);
         self.sent(events).map(|()| id)
     }
 
@@ -119,14 +134,18 @@ impl Packets {
             .packet_id(id)
             .entries(filters(kinds))
             .and_then(|unsubscribe| unsubscribe.build());
-        let events = self.client.checked_send(packet.map_err(|_| Failed)?);
+        let events = self
+            .client
+            .checked_send(packet.map_err(|_| Failed::Invalid)?);
         self.sent(events).map(|()| id)
     }
 
     /// Acknowledges a PUBLISH that was received.
     pub(super) fn acknowledge(&mut self, id: u16) -> Result<(), Failed> {
         let packet = Puback::builder().packet_id(id).build();
-        let events = self.client.checked_send(packet.map_err(|_| Failed)?);
+        let events = self
+            .client
+            .checked_send(packet.map_err(|_| Failed::Invalid)?);
         self.sent(events)
     }
 
@@ -138,7 +157,9 @@ impl Packets {
     pub(super) fn disconnect(&mut self) -> Result<(), Failed> {
         let code = DisconnectReasonCode::NormalDisconnection;
         let packet = Disconnect::builder().reason_code(code).build();
-        let events = self.client.checked_send(packet.map_err(|_| Failed)?);
+        let events = self
+            .client
+            .checked_send(packet.map_err(|_| Failed::Invalid)?);
         self.sent(events)
     }
 
@@ -206,7 +227,7 @@ impl Packets {
                 (_, true) => Received::End(End::Unintelligible("it sent a second CONNACK")),
                 (ConnectReasonCode::Success, false) => {
                     self.is_connected = true;
-                    Received::Connected
+                    Received::Connected(server_keep_alive(&packet))
                 }
                 (refused, false) => Received::End(End::of_connack(refused)),
             },
@@ -219,7 +240,7 @@ impl Packets {
             Packet::V5_0Suback(packet) => {
                 let codes = packet.reason_codes();
                 let is_granted = codes.iter().all(SubackReasonCode::is_success);
-                Received::Subscribed(packet.packet_id(), is_granted)
+                Received::Subscribed(packet.packet_id(), is_granted.then_some(codes.len()))
             }
             Packet::V5_0Unsuback(packet) => Received::Unsubscribed(packet.packet_id()),
             Packet::V5_0Publish(packet) => match (packet.qos(), packet.packet_id()) {
@@ -244,7 +265,7 @@ impl Packets {
                 return Ok(self.last_id);
             }
         }
-        Err(Failed)
+        Err(Failed::Invalid)
     }
 
     fn sent(&mut self, events: Vec<Event>) -> Result<(), Failed> {
@@ -252,7 +273,8 @@ impl Packets {
         for event in events {
             match event {
                 Event::RequestSendPacket { packet, .. } => self.append(&packet),
-                Event::NotifyError(_) => outcome = Err(Failed),
+                Event::NotifyError(MqttError::PacketTooLarge) => outcome = Err(Failed::TooLarge),
+                Event::NotifyError(_) => outcome = Err(Failed::Invalid),
                 Event::NotifyPacketReceived(_)
                 | Event::NotifyPacketIdReleased(_)
                 | Event::RequestTimerReset { .. }
@@ -272,20 +294,38 @@ impl Packets {
     }
 }
 
-/// Unanswered packets of one connection, of which most have been given up. With more it is not worth keeping.
+/// More ids than packets can be unanswered: with fewer the owner wants a new connection.
 const MOST_USED_IDS: usize = 1024;
+const _: () = assert!(MOST_REQUESTS + MOST_GIVEN_UP < MOST_USED_IDS);
 
 const NO_MQTT: End = End::Unintelligible("it is not MQTT");
 
-/// The library does not send a packet: it is too large for this server, or no id is free.
+/// The library does not send a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Failed;
+pub(super) enum Failed {
+    /// It is larger than this server's Maximum Packet Size.
+    TooLarge,
+    Invalid,
+}
 
 impl Failed {
     /// The error of a request that could not be sent.
     pub(super) fn error(self) -> Error {
-        Error::Overloaded
+        match self {
+            Failed::TooLarge => Error::Rejected(Rejection::TooLarge),
+            Failed::Invalid => Error::Overloaded,
+        }
     }
+}
+
+/// How often the server wants a packet (MQTT 5 §3.2.2.3.14). ThingsBoard does not say; a proxy before it may.
+fn server_keep_alive(packet: &Connack) -> Option<Duration> {
+    packet.props().iter().find_map(|property| {
+        if let Property::ServerKeepAlive(seconds) = property {
+            return Some(Duration::from_secs(seconds.val().into()));
+        }
+        None
+    })
 }
 
 fn filters(kinds: Kinds) -> impl Iterator<Item = &'static str> {

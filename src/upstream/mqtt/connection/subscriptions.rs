@@ -73,6 +73,16 @@ pub(super) enum Change {
     Unsubscribe(Kinds),
 }
 
+impl Change {
+    fn filters(self) -> usize {
+        let kinds = match self {
+            Change::Subscribe(numbers) => numbers.kinds(),
+            Change::Unsubscribe(kinds) => kinds,
+        };
+        usize::from(kinds.attributes) + usize::from(kinds.commands)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     wanted: Numbers,
@@ -125,6 +135,12 @@ impl Subscriptions {
             Change::Unsubscribe(kinds) => self.requested.set(kinds, None),
         }
         self.pending = Some((packet, change, now + ANSWER));
+    }
+
+    /// Whether a SUBACK for this packet that grants so many filters grants all of them.
+    pub(super) fn is_granted(&self, packet: u16, granted: usize) -> bool {
+        self.pending
+            .is_none_or(|(pending, change, _)| pending != packet || change.filters() == granted)
     }
 
     /// A SUBACK or UNSUBACK has come for this packet.

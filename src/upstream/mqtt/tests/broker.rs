@@ -16,6 +16,8 @@ use tokio_rustls::rustls::{self, ServerConfig};
 pub(crate) struct Script {
     /// Of CONNECT, by user name; 0 otherwise.
     pub(crate) connack: HashMap<String, u8>,
+    /// CONNECT is not answered.
+    pub(crate) is_connack_held: bool,
     /// Of a PUBLISH, by topic. `None`: no PUBACK.
     pub(crate) puback: HashMap<String, Option<u8>>,
     /// A PUBLISH to this topic is answered with DISCONNECT and this code.
@@ -209,7 +211,10 @@ fn answer(
             let code = script.connack.get(&name).copied().unwrap_or_default();
             script.connects.push(name.clone());
             *user_name = name;
-            (server::connack(code), code != 0)
+            match script.is_connack_held {
+                true => (Vec::new(), false),
+                false => (server::connack(code), code != 0),
+            }
         }
         Sent::Publish { id, topic, payload } => {
             script.published.push((topic.clone(), payload));

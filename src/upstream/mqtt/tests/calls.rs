@@ -1,5 +1,6 @@
 //! Requests of devices.
 
+use super::super::connection::tests::server;
 use super::*;
 use crate::upstream::Package;
 
@@ -45,7 +46,8 @@ async fn requests_of_a_device_share_one_connection() {
         assert!(post.await.unwrap().is_ok());
     }
     assert_eq!(broker.script(|script| script.connects.clone()), ["TOKEN-1"]);
-    assert_eq!(gateway.upstream.connection_counts(), (1, 0));
+    let counters = gateway.upstream.counters();
+    assert_eq!((counters.open, counters.waiting), (1, 0));
 }
 
 #[tokio::test]
@@ -54,7 +56,10 @@ async fn a_bad_body_is_refused_without_a_connection_or_by_a_puback() {
     let gateway = gateway(&settings(&broker));
     let device = device(1);
     let post = |text: &'static str| Operation::PostTelemetry(text.into());
-    assert_eq!(gateway.send(&device, post("[]")).await, Err(Error::Timeout));
+    assert_eq!(
+        gateway.send(&device, post("[]")).await,
+        rejected(Rejection::BadRequest)
+    );
     assert_eq!(broker.script(|script| script.connects.len()), 0);
     broker.script(|script| script.puback.insert("v2/t/j".to_owned(), Some(0x99)));
     assert_eq!(
@@ -220,10 +225,16 @@ async fn a_part_of_a_package_comes_in_pieces_of_the_assigned_one() {
 async fn a_connection_may_have_tls_and_then_the_server_must_be_trusted() {
     let (mut broker, certificate) = Broker::with_tls().await;
     let plain = settings(&broker);
-    let with = |ca: &str| Settings {
-        is_tls: true,
-        ca: Some(ca.as_bytes().to_vec()),
-        ..plain.clone()
+    let with = |ca: &str| {
+        let files = TlsFiles {
+            ca: Some(ca.as_bytes().to_vec()),
+            client: None,
+        };
+        Settings {
+            is_tls: true,
+            tls: Tls::new(&files, true).unwrap(),
+            ..plain.clone()
+        }
     };
     let trusting = gateway(&with(&certificate));
     let device = device(1);
@@ -242,4 +253,47 @@ async fn a_connection_may_have_tls_and_then_the_server_must_be_trusted() {
     let distrusting = gateway(&with(&other));
     assert_eq!(distrusting.post(&device).await, Err(Error::Unreachable));
     assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
+async fn a_request_beside_the_attempt_that_finds_thingsboard_back_opens_no_second_connection() {
+    let mut broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let device = device(1);
+    broker.stop().await;
+    assert_eq!(gateway.post(&device).await, Err(Error::Unreachable));
+    broker.script(|script| script.is_connack_held = true);
+    broker.restart().await;
+    // The first attempt is due after half a second at most; then it waits for its CONNACK.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let first = gateway.post(&device);
+    let others = async {
+        broker.wait(|script| script.connects.len() == 1).await;
+        assert_eq!(gateway.post(&device).await, Err(Error::Unreachable));
+        broker.script(|script| script.is_connack_held = false);
+        broker.instruct(broker::Instruction::Send(
+            "TOKEN-1".to_owned(),
+            server::connack(0),
+        ));
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!(first, Ok(Bytes::new()));
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
+async fn a_provision_request_that_is_given_up_leaves_no_connection_behind() {
+    let mut broker = Broker::new().await;
+    broker.script(|script| script.is_connack_held = true);
+    let gateway = gateway(&Settings {
+        timeout: Duration::from_millis(300),
+        ..settings(&broker)
+    });
+    let body = Bytes::from("{provisionDeviceKey:k,provisionDeviceSecret:s}");
+    let answer = gateway.upstream.send(Request::Provision { body });
+    assert_eq!(answer.await, Err(Error::Timeout));
+    broker.wait_open(0).await;
+    let counters = gateway.upstream.counters();
+    assert_eq!((counters.open, counters.waiting), (0, 0));
 }

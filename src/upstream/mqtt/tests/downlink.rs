@@ -51,6 +51,32 @@ async fn a_message_is_acknowledged_when_the_device_has_it() {
     broker.wait(|script| script.acknowledged == [2, 1]).await;
 }
 
+/// Large bodies are parsed in another thread.
+#[tokio::test]
+async fn large_messages_stay_in_their_order_among_small_ones() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    let bodies = (1_u16..=40).map(|id| {
+        let length = if id % 3 == 0 { 20_000 } else { 1 };
+        (id, format!("{{\"a\":\"{}\"}}", "x".repeat(length)))
+    });
+    for (id, body) in bodies.clone() {
+        send(&broker, server::publish(id, "v2/a/j", body.as_bytes()));
+    }
+    for (id, expected) in bodies {
+        let Notice::Attributes {
+            body,
+            acknowledgement,
+        } = gateway.notice().await
+        else {
+            panic!();
+        };
+        assert_eq!((acknowledgement.packet, body), (id, Bytes::from(expected)));
+    }
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_opened_again_and_old_acknowledgements_are_dropped() {
     let mut broker = Broker::new().await;
@@ -124,6 +150,7 @@ async fn a_connection_is_renewed_before_packet_ids_end() {
     let mut gateway = gateway(&settings(&broker));
     let device = device(1);
     subscribed(&broker, &mut gateway, &device).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     send(&broker, server::publish(60_000, "v2/a/j", b"{\"a\":1}"));
     assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     gateway.interrupted().await;
@@ -143,6 +170,17 @@ async fn a_closed_device_has_no_connection_and_a_later_request_opens_one() {
     broker.wait_open(0).await;
     assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
     assert_eq!(broker.script(|script| script.connects.len()), 2);
+}
+
+#[tokio::test]
+async fn a_close_before_there_is_a_connection_does_not_close_the_next_one() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let device = device(1);
+    gateway.subscribe(&device);
+    gateway.upstream.close(&device);
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
 }
 
 #[tokio::test]
@@ -199,4 +237,90 @@ async fn requests_have_their_outcomes_while_messages_wait_for_the_loop() {
     for _ in 1..=80 {
         assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     }
+}
+
+#[tokio::test]
+async fn more_devices_than_the_loop_has_room_for_all_get_room() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    // The channel takes 64 messages of all together.
+    let devices: Vec<_> = (0..200).map(device).collect();
+    for device in &devices {
+        gateway.subscribe(device);
+    }
+    for _ in &devices {
+        gateway.subscribed().await;
+    }
+    for some in devices.chunks(20) {
+        for device in some {
+            let message = server::publish(1, "v2/a/j", b"{\"a\":1}");
+            let token = device.token.expose().to_owned();
+            broker.instruct(Instruction::Send(token, message));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in &devices {
+        assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
+    }
+}
+
+/// As while a device's certificate is renewed: it is in the registry twice, with one access token.
+#[tokio::test]
+async fn devices_with_one_access_token_share_a_connection() {
+    let mut broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let old = device(1);
+    let new = Arc::new(Device {
+        name: "meter-1-renewed".into(),
+        token: old.token.clone(),
+    });
+    subscribed(&broker, &mut gateway, &old).await;
+    assert_eq!(gateway.post(&new).await, Ok(Bytes::new()));
+    gateway.subscribe(&new);
+    // ThingsBoard is to send what waits again.
+    let mut names = vec![gateway.named_notice().await, gateway.named_notice().await];
+    names.sort_by(|(one, _), (other, _)| one.cmp(other));
+    assert!(
+        names.iter().all(|(_, notice)| is_subscribed(notice)),
+        "{names:?}"
+    );
+    assert_eq!((&*names[0].0, &*names[1].0), ("meter-1", "meter-1-renewed"));
+    send(
+        &broker,
+        server::publish(1, "v2/r/req/j/5", b"{\"method\":\"m\"}"),
+    );
+    let mut acknowledgements = Vec::new();
+    for _ in 0..2 {
+        let Notice::Command {
+            acknowledgement, ..
+        } = gateway.notice().await
+        else {
+            panic!();
+        };
+        acknowledgements.push(acknowledgement);
+    }
+    for acknowledgement in acknowledgements {
+        gateway.upstream.acknowledge(acknowledgement);
+    }
+    gateway.upstream.unsubscribe(&old, BOTH);
+    gateway.upstream.close(&old);
+    send(&broker, server::publish(2, "v2/a/j", b"{\"a\":1}"));
+    let (
+        name,
+        Notice::Attributes {
+            acknowledgement, ..
+        },
+    ) = gateway.named_notice().await
+    else {
+        panic!();
+    };
+    assert_eq!(&*name, "meter-1-renewed");
+    gateway.upstream.acknowledge(acknowledgement);
+    broker.wait(|script| script.acknowledged.contains(&2)).await;
+    assert_eq!(broker.script(|script| script.acknowledged.clone()), [1, 2]);
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+    gateway.upstream.close(&new);
+    broker.wait_open(0).await;
+    assert_eq!(broker.script(|script| script.disconnects), 1);
 }

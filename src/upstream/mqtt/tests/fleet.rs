@@ -82,3 +82,24 @@ async fn connections_are_opened_at_a_rate() {
     let took = now() - begin;
     assert!(took >= Duration::from_millis(850), "{took:?}");
 }
+
+#[tokio::test]
+async fn no_connection_is_opened_for_requests_that_were_given_up() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&Settings {
+        connects_per_second: 1,
+        timeout: Duration::from_millis(300),
+        max_in_flight: 1,
+        ..settings(&broker)
+    });
+    assert_eq!(gateway.post(&device(1)).await, Ok(Bytes::new()));
+    for _ in 0..2 {
+        assert_eq!(gateway.post(&device(2)).await, Err(Error::Timeout));
+    }
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    assert_eq!(gateway.post(&device(3)).await, Ok(Bytes::new()));
+    assert_eq!(
+        broker.script(|script| script.connects.clone()),
+        ["TOKEN-1", "TOKEN-3"]
+    );
+}

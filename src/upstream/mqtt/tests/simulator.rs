@@ -33,7 +33,9 @@ async fn world() -> World {
     };
     let http = ThingsBoard::new(crate::upstream::Settings {
         url: format!("http://{http}").parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: crate::upstream::TlsFiles::default(),
+        http_version: crate::upstream::HttpVersion::Auto,
         timeout: settings.timeout,
         max_in_flight: 64,
         max_downlink: 64,
@@ -358,6 +360,7 @@ async fn a_restart_a_changed_token_and_a_rate_limit() {
     ];
     assert_eq!(outcomes, expected);
     world.mqtt.interrupted().await;
+    assert_eq!(world.mqtt.notice().await, Notice::RateLimited);
     world.mqtt.subscribed().await;
     world.control.add_device("meter-1", "other").unwrap();
     world.mqtt.interrupted().await;

@@ -8,8 +8,10 @@ use bytes::Bytes;
 /// What a PUBLISH to the client is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A change of attributes, or an error.
-    Notice,
+    /// A change of attributes.
+    Change,
+    /// An error.
+    Error,
     /// The command with this id.
     Command(i32),
     /// Sent behind the PUBACK of the request, so as late as that.
@@ -26,7 +28,7 @@ impl Session {
             Push::Attributes(body) => {
                 if let Some(form) = device.attributes {
                     let topic = form.attributes().to_owned();
-                    self.publish(cx, topic, body, Kind::Notice);
+                    self.publish(cx, topic, body, Kind::Change);
                 }
             }
             Push::Command(command) => self.publish_command(cx, command),
@@ -65,7 +67,7 @@ impl Session {
 
     /// Sends a PUBLISH of an error, not behind PUBACKs that are delayed.
     pub(super) fn publish_at_once(&mut self, cx: &mut Context<'_>, topic: String, payload: Bytes) {
-        self.publish(cx, topic, payload, Kind::Notice);
+        self.publish(cx, topic, payload, Kind::Error);
     }
 
     /// Sends a PUBLISH. Returns its packet id and number if a PUBACK is expected.
@@ -78,7 +80,7 @@ impl Session {
     ) -> Option<(u16, u64)> {
         let command = match kind {
             Kind::Command(id) => Some(id),
-            Kind::Notice | Kind::Answer => None,
+            Kind::Change | Kind::Error | Kind::Answer => None,
         };
         let qos = self.granted_qos(&topic);
         let number = self.number();
@@ -88,14 +90,14 @@ impl Session {
         };
         // Each takes one, also at QoS 0.
         self.next_id = id.wrapping_add(1);
+        let in_flight = InFlight {
+            number,
+            command,
+            sent_us: cx.clock.now_us(),
+        };
         let counts = cx.state.mqtt.counts_mut(&device.name);
         counts.downlinks += 1;
-        if qos > 0
-            && device
-                .in_flight
-                .insert(id, InFlight { number, command })
-                .is_none()
-        {
+        if qos > 0 && device.in_flight.insert(id, in_flight).is_none() {
             counts.in_flight += 1;
         }
         let publish = Downlink {
@@ -104,8 +106,15 @@ impl Session {
             qos,
             id,
         };
+        let delay_ms = match kind {
+            Kind::Change => cx.state.mqtt.change_delay_ms(),
+            Kind::Error | Kind::Command(_) | Kind::Answer => 0,
+        };
         if kind == Kind::Answer {
             self.send_later(cx, Reply::Publish(publish));
+        } else if delay_ms > 0 {
+            let at_ms = cx.now_ms.saturating_add(delay_ms);
+            self.at(at_ms, Timed::Reply(Reply::Publish(publish)));
         } else {
             self.send(Reply::Publish(publish));
         }
@@ -124,6 +133,8 @@ impl Session {
         counts.in_flight = counts.in_flight.saturating_sub(1);
         if let Some(command) = acknowledged.command {
             counts.command_pubacks += 1;
+            let took = cx.clock.now_us().saturating_sub(acknowledged.sent_us);
+            cx.state.mqtt.record_command_delay(took);
             let name = device.name.clone();
             cx.state.directory.record_activity(&name, cx.epoch_ms);
             report_command(cx, &name, command, DeliveryReport::Delivered);

@@ -131,6 +131,7 @@ impl Client {
 fn with_context<T>(shared: &Shared, now_ms: u64, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
     let mut state = shared.lock();
     work(&mut Context {
+        clock: shared.clock,
         state: &mut state,
         now_ms,
         epoch_ms: 1_700_000_000_000 + now_ms,

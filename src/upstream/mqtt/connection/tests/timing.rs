@@ -1,6 +1,7 @@
 //! Deadlines, pings, and closing.
 
 use super::*;
+use crate::upstream::Rejection;
 
 #[test]
 fn a_connack_has_its_time() {
@@ -166,4 +167,65 @@ fn closing_waits_for_what_is_in_flight_and_gives_back_what_is_not() {
             Seen::Ended(End::Closed)
         ]
     );
+}
+
+#[test]
+fn a_server_that_acknowledges_nothing_but_is_there_gets_another_connection() {
+    let mut world = World::connected();
+    for number in 1..=64 {
+        assert_eq!(world.pop_events(), [], "{number}");
+        let id = world.post();
+        world.exchange();
+        world.advance(Duration::from_secs(5));
+        world.receive(&server::pong());
+        world.advance(Duration::from_secs(5));
+        let timed_out = Seen::Finished(id, Err(Error::Timeout));
+        assert_eq!(world.events.remove(0), timed_out);
+    }
+    assert_eq!(world.pop_events(), [Seen::RenewalDue]);
+}
+
+#[test]
+fn a_packet_that_is_too_large_for_the_server_is_refused_and_its_id_used_again() {
+    let mut world = World::new();
+    // Maximum Packet Size 40.
+    world.receive(&[0x20, 8, 0, 0, 5, 0x27, 0, 0, 0, 40]);
+    world.server.pop();
+    let large = telemetry(&format!("{{a:'{}'}}", "x".repeat(40)));
+    for _ in 0..70_000 {
+        world.start(&large);
+        world.exchange();
+    }
+    let id = world.post();
+    world.exchange();
+    let (packet, _) = world.next_publish();
+    world.receive(&server::puback(packet, 0));
+    let mut events = world.pop_events();
+    assert_eq!(events.pop(), Some(Seen::Finished(id, ok(""))));
+    assert_eq!(events.remove(0), Seen::Connected);
+    let too_large = Err(Error::Rejected(Rejection::TooLarge));
+    assert_eq!(events.len(), 70_000);
+    for event in events {
+        assert!(matches!(event, Seen::Finished(_, outcome) if outcome == too_large));
+    }
+}
+
+#[test]
+fn a_server_keep_alive_is_kept() {
+    for (seconds, first_ping) in [(60, 60), (1, 10), (0, 240), (1000, 240)] {
+        let mut world = World::new();
+        let [high, low] = u16::to_be_bytes(seconds);
+        world.receive(&[0x20, 6, 0, 0, 3, 0x13, high, low]);
+        world.connection.set_subscriptions(BOTH);
+        world.exchange();
+        world.server.pop();
+        let Some(FromClient::Subscribe(packet, _)) = world.server.pop() else {
+            panic!();
+        };
+        world.receive(&server::suback(packet, &[1, 1]));
+        world.advance(Duration::from_millis(first_ping * 1000 - 1));
+        assert_eq!(world.server.pop(), None, "{seconds}");
+        world.advance(Duration::from_millis(1));
+        assert_eq!(world.server.pop(), Some(FromClient::Ping), "{seconds}");
+    }
 }

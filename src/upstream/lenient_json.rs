@@ -6,12 +6,105 @@
 
 use std::borrow::Cow;
 
-/// Gson's limit (2.12 and later).
+/// Gson's limit (2.12 and later). Earlier ones read a deeper document, and then the stack overflows when it is written.
 const NESTING_LIMIT: usize = 255;
+/// The largest exponent. ThingsBoard writes a number out that is no long (`BigDecimal.toPlainString`), so `1e2000000000`
+/// would take its memory.
+const MOST_EXPONENT: u32 = 9000;
+/// The longest number that Gson reads as such is a little longer.
+const LONGEST_NUMBER: usize = 1000;
 
-/// Gson can't read it, or only in a way that this scanner does not know.
+/// Why a document was not scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) enum ScanError {
+    /// Gson can't read it, or only in a way that this scanner does not know.
+    Malformed,
+    TooDeep,
+}
+
+use ScanError::Malformed;
+
+/// Whether a number of telemetry or attributes has an exponent that is too large for ThingsBoard.
+pub(crate) fn has_huge_exponent(document: &[u8]) -> bool {
+    #[derive(Default)]
+    struct Numbers {
+        is_huge: bool,
+    }
+    impl Visitor for Numbers {
+        fn member(&mut self, _name: Text<'_>, value: Value<'_>) {
+            self.inner_member(value);
+        }
+        fn inner_member(&mut self, value: Value<'_>) {
+            self.is_huge |= matches!(value, Value::Number(digits) if is_exponent_huge(digits));
+        }
+    }
+    let mut numbers = Numbers::default();
+    // Nearly no document has one.
+    if may_have_huge_exponent(document) {
+        // What Gson can't read is converted to no number.
+        let document = scan(document, &mut numbers);
+        return document.is_ok() && numbers.is_huge;
+    }
+    false
+}
+
+/// Whether there is an `e` with four digits or more.
+fn may_have_huge_exponent(document: &[u8]) -> bool {
+    let mut rest = document;
+    while let Some(at) = rest.iter().position(|byte| b"eE".contains(byte)) {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        let digits = match rest {
+            [b'+' | b'-', digits @ ..] => digits,
+            digits => digits,
+        };
+        if digits
+            .iter()
+            .take(4)
+            .filter(|byte| byte.is_ascii_digit())
+            .count()
+            == 4
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether the document is an array without elements. Only its beginning is read if it is not.
+pub(crate) fn is_empty_array(document: &[u8]) -> bool {
+    let is_it = || {
+        let mut scanner = Scanner::begin(document)?;
+        for expected in b"[]" {
+            if scanner.required()? != *expected {
+                return Err(Malformed);
+            }
+            scanner.skip(1);
+        }
+        scanner.next_significant()
+    };
+    is_it() == Ok(None)
+}
+
+/// Whether a number's exponent is too large for ThingsBoard.
+pub(super) fn is_exponent_huge(digits: &[u8]) -> bool {
+    let Some(at) = digits.iter().position(|byte| b"eE".contains(byte)) else {
+        return false;
+    };
+    let exponent = digits.get(at + 1..).unwrap_or_default();
+    let exponent = match exponent {
+        [b'+' | b'-', digits @ ..] => digits,
+        digits => digits,
+    };
+    let exponent = std::str::from_utf8(exponent)
+        .ok()
+        .and_then(|exponent| exponent.parse().ok());
+    exponent.is_none_or(|exponent: u32| exponent > MOST_EXPONENT)
+}
+
+/// Whether `JsonElement.getAsLong` accepts a number: Gson has limits of its own.
+pub(super) fn is_number_long(digits: &[u8]) -> bool {
+    digits.len() <= LONGEST_NUMBER && !is_exponent_huge(digits)
+}
 
 /// A value, as far as ThingsBoard's conversions differ by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,14 +185,10 @@ pub(super) trait Visitor {
 pub(super) fn scan<'a>(
     document: &'a [u8],
     visitor: &mut dyn Visitor,
-) -> Result<Option<Value<'a>>, Malformed> {
-    let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
-    let mut scanner = Scanner { rest: document };
-    if scanner.next_significant()?.is_none() {
+) -> Result<Option<Value<'a>>, ScanError> {
+    let mut scanner = Scanner::begin(document)?;
+    if scanner.rest.is_empty() {
         return Ok(None);
-    }
-    if let Some(rest) = scanner.rest.strip_prefix(b")]}'\n") {
-        scanner.rest = rest;
     }
     let value = scanner.value(0, Role::Outermost, visitor)?;
     // `JsonParser.parseReader` lets a leading null be followed by anything.
@@ -124,12 +213,25 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    /// At the outermost value, or at the end if there is none.
+    fn begin(document: &'a [u8]) -> Result<Scanner<'a>, ScanError> {
+        let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
+        let mut scanner = Scanner { rest: document };
+        scanner.next_significant()?;
+        if let Some(rest) = scanner.rest.strip_prefix(b")]}'\n") {
+            scanner.rest = rest;
+            // It is no empty document.
+            scanner.required()?;
+        }
+        Ok(scanner)
+    }
+
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 
     /// Skips white space and comments, and peeks at the byte after them.
-    fn next_significant(&mut self) -> Result<Option<u8>, Malformed> {
+    fn next_significant(&mut self) -> Result<Option<u8>, ScanError> {
         loop {
             match self.rest {
                 [b' ' | b'\n' | b'\r' | b'\t', ..] => self.skip(1),
@@ -146,7 +248,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn required(&mut self) -> Result<u8, Malformed> {
+    fn required(&mut self) -> Result<u8, ScanError> {
         self.next_significant()?.ok_or(Malformed)
     }
 
@@ -155,7 +257,7 @@ impl<'a> Scanner<'a> {
         depth: usize,
         role: Role,
         visitor: &mut dyn Visitor,
-    ) -> Result<Value<'a>, Malformed> {
+    ) -> Result<Value<'a>, ScanError> {
         match self.required()? {
             b'{' => self.object(depth, role, visitor),
             b'[' => self.array(depth, role, visitor),
@@ -169,7 +271,7 @@ impl<'a> Scanner<'a> {
         depth: usize,
         role: Role,
         visitor: &mut dyn Visitor,
-    ) -> Result<Value<'a>, Malformed> {
+    ) -> Result<Value<'a>, ScanError> {
         self.descend(depth)?;
         let is_visited = matches!(role, Role::Outermost | Role::Element);
         let mut is_empty = self.required()? == b'}';
@@ -215,7 +317,7 @@ impl<'a> Scanner<'a> {
         depth: usize,
         role: Role,
         visitor: &mut dyn Visitor,
-    ) -> Result<Value<'a>, Malformed> {
+    ) -> Result<Value<'a>, ScanError> {
         self.descend(depth)?;
         let inner = match role {
             Role::Outermost => Role::Element,
@@ -242,15 +344,15 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn descend(&mut self, depth: usize) -> Result<(), Malformed> {
+    fn descend(&mut self, depth: usize) -> Result<(), ScanError> {
         self.skip(1);
         match depth < NESTING_LIMIT {
             true => Ok(()),
-            false => Err(Malformed),
+            false => Err(ScanError::TooDeep),
         }
     }
 
-    fn quoted(&mut self, quote: u8) -> Result<Text<'a>, Malformed> {
+    fn quoted(&mut self, quote: u8) -> Result<Text<'a>, ScanError> {
         self.skip(1);
         let mut has_escapes = false;
         let mut is_escaped = false;
@@ -265,7 +367,7 @@ impl<'a> Scanner<'a> {
         Ok(Text { raw, has_escapes })
     }
 
-    fn unquoted(&mut self) -> Result<Text<'a>, Malformed> {
+    fn unquoted(&mut self) -> Result<Text<'a>, ScanError> {
         let is_end = |byte: &u8| b"/\\;#={}[]:, \t\x0c\r\n".contains(byte);
         let end = self.rest.iter().position(is_end);
         let end = end.unwrap_or(self.rest.len());
@@ -277,7 +379,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    fn literal(&mut self) -> Result<Value<'a>, Malformed> {
+    fn literal(&mut self) -> Result<Value<'a>, ScanError> {
         let text = self.unquoted()?;
         let is = |word: &str| text.raw.eq_ignore_ascii_case(word.as_bytes());
         Ok(match text.raw {
