@@ -253,6 +253,20 @@ impl Sessions {
         }
     }
 
+    /// The client has another address.
+    pub(crate) fn moved(&mut self, session: SessionId, path: Path) {
+        let Some(peer) = self.peers.get_mut(&session) else {
+            return;
+        };
+        let from = std::mem::replace(&mut peer.path, path);
+        if peer.device.is_none() {
+            self.unregistered
+                .remove(source::host(from.remote.ip()), &session);
+            self.unregistered
+                .add(source::host(path.remote.ip()), session);
+        }
+    }
+
     /// Notes that a request was answered, or a notification acknowledged.
     pub(crate) fn served(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
