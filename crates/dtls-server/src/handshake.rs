@@ -12,8 +12,9 @@
 //! ```
 //!
 //! Each state takes itself and the one message that it expects ([`state`]); a message in another place has no code that could
-//! handle it. Plaintext that could be forged is dropped wherever the handshake can go on without it: fragments that don't fit,
-//! what is too early, and alerts, which are only remembered. What is undecryptable is dropped at all times.
+//! handle it. Plaintext that could be forged is dropped wherever the handshake can go on without it: fragments that don't fit or
+//! are too large, what is too early, and alerts, which are only remembered. What is undecryptable is dropped at all times. The
+//! crate's documentation says [what a forger can still do](crate#what-a-forger-can-do).
 //!
 //! A handshake has no deadline of its own: its user drops it.
 
@@ -90,6 +91,7 @@ pub struct Handshake {
     /// Authentic records that came too early.
     held: Vec<Unprotected>,
     peer_alert: Option<Alert>,
+    too_large: Option<HandshakeType>,
     transmits: VecDeque<Vec<u8>>,
     outcome: Option<Outcome>,
 }
@@ -151,7 +153,7 @@ pub enum HandshakeError {
     /// A message of this type is malformed.
     #[error("{0} is malformed")]
     Malformed(HandshakeType),
-    /// A message of this type is too large.
+    /// A message of this type is too large, and its fragment is authentic. Others are [dropped](Handshake::too_large).
     #[error("{0} is too large")]
     TooLarge(HandshakeType),
     /// The client has ended the handshake, by an authentic alert.
@@ -209,6 +211,7 @@ impl Handshake {
             association: None,
             held: Vec::new(),
             peer_alert: None,
+            too_large: None,
             transmits: VecDeque::new(),
             outcome: None,
         };
@@ -291,8 +294,9 @@ impl Handshake {
             ContentType::HANDSHAKE => {
                 for fragment in fragments(record.fragment).map_while(Result::ok) {
                     let insertion = self.reassembly.insert(&fragment, false);
+                    // Anyone can send it. The client's own message may follow.
                     if let Insertion::Dropped(Reason::TooLarge(kind)) = insertion {
-                        return Err(HandshakeError::TooLarge(kind));
+                        self.too_large = Some(kind);
                     }
                     self.advance(now, verifier)?;
                 }
@@ -331,7 +335,10 @@ impl Handshake {
             }
             ContentType::HANDSHAKE => {
                 for fragment in fragments(&received.content).map_while(Result::ok) {
-                    self.reassembly.insert(&fragment, true);
+                    let insertion = self.reassembly.insert(&fragment, true);
+                    if let Insertion::Dropped(Reason::TooLarge(kind)) = insertion {
+                        return Err(HandshakeError::TooLarge(kind));
+                    }
                     // Nobody is judged any more.
                     self.advance(now, &mut |_: &[&[u8]]| Ok(()))?;
                 }
@@ -505,6 +512,13 @@ impl Handshake {
     #[must_use]
     pub const fn peer_alert(&self) -> Option<Alert> {
         self.peer_alert
+    }
+
+    /// A message of this type was larger than the server takes, and was dropped. It came in plaintext, from the client or from
+    /// anyone else: if nothing follows, probably the reason.
+    #[must_use]
+    pub const fn too_large(&self) -> Option<HandshakeType> {
+        self.too_large
     }
 
     /// The cipher suite, once it is chosen.
