@@ -23,6 +23,9 @@
 //!   Association (keys, numbers, connection IDs: plain bytes) + the last flight, for as long as it may be repeated
 //! ```
 //!
+//! `examples/echo_server` is a complete server over a socket of the standard library: it has cookies, sessions by address and
+//! by connection ID, moves of an address, and resumption.
+//!
 //! | Part | Owns |
 //! |---|---|
 //! | [`alert`] | alerts (RFC 5246 §7.2) |
