@@ -44,6 +44,11 @@
 //! Who is **on the path** can drop datagrams, so no handshake completes against its will. It gets neither keys nor a session:
 //! the client's signature covers every message, and both Finished cover them again.
 //!
+//! # A server to begin with
+//!
+//! `examples/echo_server` is a complete server over a socket of the standard library: it has cookies, sessions by address and
+//! by connection ID, moves of an address, and resumption.
+//!
 //! | Part | Owns |
 //! |---|---|
 //! | [`alert`] | alerts (RFC 5246 §7.2) |
