@@ -26,7 +26,7 @@ pub mod config {
 
 /// The gateway's own certificate and key, and which client certificates are accepted.
 pub mod credentials {
-    pub use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
+    pub use crate::credentials::{ClientPolicy, ServerCredentials, ServerIdentity, Validity};
 }
 
 /// The registry: which certificate is which device.
@@ -36,7 +36,9 @@ pub mod device {
 
 /// DTLS sessions of many remote addresses over one socket.
 pub mod dtls {
-    pub use crate::dtls::{Demux, Event, Parameters, Path, SessionId, Versions};
+    pub use crate::dtls::{
+        CipherSuites, Demux, Event, ExtendedMasterSecret, Parameters, Path, SessionId, Versions,
+    };
 
     /// One session's engine.
     pub mod engine {
