@@ -29,6 +29,7 @@
 
 use std::time::Duration;
 
+mod cipher_suites;
 pub(crate) mod cookie;
 mod counters;
 pub(crate) mod demux;
@@ -42,8 +43,15 @@ pub(crate) mod record;
 pub(crate) mod session;
 mod supported;
 
+pub use cipher_suites::CipherSuites;
 pub(crate) use counters::Counters;
 pub use demux::Demux;
+pub use dtls_server::config::ExtendedMasterSecret;
+#[allow(
+    unused_imports,
+    reason = "for keys of the configuration that are being added"
+)]
+pub(crate) use dtls_server::suite::CipherSuite;
 pub use event::Event;
 pub(crate) use event::{EndReason, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};
 pub use path::{Path, SessionId};
@@ -89,6 +97,16 @@ pub struct Parameters {
     pub handshakes_per_address: u32,
     /// A session ends after this time without application data from its peer.
     pub session_idle: Duration,
+    /// Cipher suites of DTLS 1.2, best first. Empty: all that the server's certificates allow.
+    pub cipher_suites: CipherSuites,
+    /// Whether clients of DTLS 1.2 must offer it (RFC 7627).
+    pub extended_master_secret: ExtendedMasterSecret,
+    /// Bytes of the connection IDs that clients get (RFC 9146): 4 to 8, or 0 for none.
+    pub connection_id: u8,
+    /// Sessions of DTLS 1.2 that can be resumed. 0: none can.
+    pub resumable_sessions: usize,
+    /// How long they can be.
+    pub resumption_lifetime: Duration,
 }
 
 impl Default for Parameters {
@@ -103,6 +121,11 @@ impl Default for Parameters {
             hellos: 2_000,
             handshakes_per_address: 256,
             session_idle: Duration::from_secs(24 * 3600),
+            cipher_suites: CipherSuites::default(),
+            extended_master_secret: ExtendedMasterSecret::Prefer,
+            connection_id: 8,
+            resumable_sessions: 10_000,
+            resumption_lifetime: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -36,7 +36,9 @@ pub mod device {
 
 /// DTLS sessions of many remote addresses over one socket.
 pub mod dtls {
-    pub use crate::dtls::{Demux, Event, Parameters, Path, SessionId, Versions};
+    pub use crate::dtls::{
+        CipherSuites, Demux, Event, ExtendedMasterSecret, Parameters, Path, SessionId, Versions,
+    };
 
     /// One session's engine.
     pub mod engine {

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("shown", ""),
     // Rooms of the gateway, from the devices to ThingsBoard.
     ("credentials", "shown"),
-    ("dtls", "credentials timers shares shown"),
+    ("dtls", "credentials timers shares shown dtls_server"),
     ("device", ""),
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),
@@ -66,6 +66,7 @@ const EVERYTHING: &str = "*";
 /// does.
 const CRATES: &[&str] = &[
     "coap",
+    "dtls_server",
     "shares",
     "cross_site",
     "heap_trim",

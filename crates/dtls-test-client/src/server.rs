@@ -127,7 +127,8 @@ impl Server {
         }
         let verdict = self.verdict;
         if let Some(handshake) = &mut self.handshake {
-            handshake.receive(self.now, datagram, &mut |_: &[&[u8]]| verdict);
+            let discarded = handshake.receive(self.now, datagram, &mut |_: &[&[u8]]| verdict);
+            self.discarded.extend(discarded);
         }
         self.drain()
     }
