@@ -109,7 +109,8 @@ impl<T> Endpoint<T> {
     /// Why an established session's certificate is no longer accepted, if so.
     pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
         let chain = self.sessions.get(id)?.chain.as_ref()?;
-        let refusal = self.policy.reverify(chain.first()?, self.unix_time).err();
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let refusal = self.policy.reverify(&chain, self.unix_time).err();
         // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
         refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }

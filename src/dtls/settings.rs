@@ -3,7 +3,7 @@
 use super::dtls13::engine;
 use super::dtls13::supported::Supported;
 use super::{Parameters, Versions};
-use crate::credentials::ServerCredentials;
+use crate::credentials::{ServerCredentials, ServerIdentity};
 use dtls_server::config::{Config, ConfigError, Identity, IdentityError};
 use dtls_server::crypto::signing_key::{KeyRefused, SigningKey};
 use dtls_server::suite::CipherSuite;
@@ -66,17 +66,24 @@ fn dtls12(
     credentials: &ServerCredentials,
     parameters: &Parameters,
 ) -> Result<Config, SettingsError> {
-    let key = SigningKey::from_der(&credentials.private_key)?;
-    let identity = Identity::new(&[&credentials.certificate], Arc::new(key))?;
     let mut builder = Config::builder()
-        .identity(identity)
+        .identity(identity(&credentials.ecdsa)?)
         .extended_master_secret(parameters.extended_master_secret)
         .connection_id_length((parameters.connection_id > 0).then_some(parameters.connection_id))
+        .return_routability_check(parameters.connection_id > 0)
         .speaks_dtls13(parameters.versions != Versions::Only12)
         .mtu(parameters.mtu);
+    if let Some(rsa) = &credentials.rsa {
+        builder = builder.identity(identity(rsa)?);
+    }
     let suites: Vec<CipherSuite> = parameters.cipher_suites.iter().collect();
     if !suites.is_empty() {
         builder = builder.cipher_suites(&suites);
     }
     Ok(builder.build()?)
+}
+
+fn identity(identity: &ServerIdentity) -> Result<Identity, SettingsError> {
+    let key = SigningKey::from_der(&identity.private_key)?;
+    Ok(Identity::new(&identity.chain, Arc::new(key))?)
 }

@@ -131,6 +131,31 @@ fn class_34_empty_fragments_do_not_stop_a_handshake() {
 }
 
 #[test]
+fn class_34_fragments_of_messages_that_are_too_large_do_not_stop_a_handshake() {
+    let mut forged = Vec::new();
+    for kind in [
+        HandshakeType::CERTIFICATE,
+        HandshakeType::CLIENT_KEY_EXCHANGE,
+        HandshakeType::CERTIFICATE_VERIFY,
+        HandshakeType::FINISHED,
+        HandshakeType(99),
+    ] {
+        for seq in 2..6 {
+            forged.push(fragment(kind, seq, 20_000, 0, &[0; 20]));
+            forged.push(fragment(kind, seq, (1 << 24) - 1, 70, &[0; 20]));
+        }
+    }
+    assert_completes_in_spite_of(&forged);
+    // If nothing follows, its user can say why.
+    let mut server = Server::new();
+    second_flight(&mut server, options());
+    let handshake = |server: &Server| server.handshake.as_ref().unwrap().too_large();
+    assert_eq!(handshake(&server), None);
+    server.receive(&forged[0]);
+    assert_eq!(handshake(&server), Some(HandshakeType::CERTIFICATE));
+}
+
+#[test]
 fn class_34_records_of_epoch_1_do_not_stop_a_handshake() {
     let mut forged = Vec::new();
     for number in [0, 1, 2, 63, 64, FORGED] {

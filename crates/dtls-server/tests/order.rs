@@ -266,6 +266,25 @@ fn class_14_a_finished_out_of_order_is_unexpected_and_no_internal_error() {
 }
 
 #[test]
+fn a_protected_message_that_is_too_large_ends_the_handshake() {
+    let (mut server, mut client) = after(&[
+        Certificate,
+        ClientKeyExchange,
+        CertificateVerify,
+        ChangeCipherSpec,
+    ]);
+    let finished = whole(HandshakeType::FINISHED, 5, &[0; 2000]).unwrap();
+    let datagram = client.protect(ContentType::HANDSHAKE, &finished);
+    for answer in server.receive(&datagram) {
+        client.receive(&answer);
+    }
+    let error = HandshakeError::TooLarge(HandshakeType::FINISHED);
+    assert_eq!(server.failure, Some(error));
+    let alert = Alert::fatal(AlertDescription::ILLEGAL_PARAMETER);
+    assert_eq!(client.alerts(), [alert]);
+}
+
+#[test]
 fn class_15_a_plaintext_finished_is_dropped_in_silence() {
     let (mut server, mut client) = after(&[
         Certificate,

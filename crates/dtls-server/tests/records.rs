@@ -9,9 +9,13 @@
 use dtls_server::alert::{Alert, AlertDescription};
 use dtls_server::association::Discard;
 use dtls_server::established::Reason;
+use dtls_server::handshake::HandshakeError;
 use dtls_server::message::extension::MaxFragmentLength;
 use dtls_server::record::{ContentType, MAX_CONTENT, records};
-use dtls_test_client::{Client, Credentials, KeyType, Options, Server, connect, exchange_data};
+use dtls_test_client::{
+    Client, Credentials, KeyType, Move, Options, Server, connect, exchange, exchange_data,
+    second_flight,
+};
 
 fn options() -> Options {
     Options::new(Credentials::generate(KeyType::P256))
@@ -124,6 +128,82 @@ fn more_content_than_was_agreed_on_ends_the_session() {
     assert_eq!(client.alerts(), [alert]);
 }
 
+/// Until the handshake is complete, too. A session that is resumed has keys from the beginning.
+#[test]
+fn more_content_than_was_agreed_on_ends_a_handshake() {
+    let alert = Alert::fatal(AlertDescription::RECORD_OVERFLOW);
+    let first = Options {
+        max_fragment_length: Some(MaxFragmentLength::Bytes512),
+        ..options()
+    };
+    let mut server = Server::new();
+    let session = connect(&mut server, first.clone()).resumable();
+    let established = server.session.clone();
+    let full = Options {
+        second_flight: Move::SECOND_FLIGHT[..4].to_vec(),
+        ..first.clone()
+    };
+    let resumed = Options {
+        session,
+        ..first.clone()
+    };
+    for (options, is_resumed) in [(full, false), (resumed, true)] {
+        let mut server = Server::new();
+        server.session = is_resumed.then(|| established.clone()).flatten();
+        let (mut client, flight) = second_flight(&mut server, options);
+        if !is_resumed {
+            exchange(&mut server, &mut client, flight);
+        }
+        assert_eq!(client.is_resumed(), is_resumed);
+        let datagram = client.protect(ContentType::HANDSHAKE, &[0; 513]);
+        for answer in server.receive(&datagram) {
+            client.receive(&answer);
+        }
+        assert_eq!(server.failure, Some(HandshakeError::Overflow));
+        assert_eq!(client.alerts(), [alert], "resumed: {is_resumed}");
+    }
+    // In one datagram with the Finished, after which everything is protected.
+    let mut server = Server::new();
+    let (mut client, flight) = second_flight(
+        &mut server,
+        Options {
+            packs: true,
+            ..first
+        },
+    );
+    let too_long = client.send(&[0; 513]);
+    exchange(
+        &mut server,
+        &mut client,
+        vec![[&flight[0][..], &too_long].concat()],
+    );
+    assert_eq!(server.failure, Some(HandshakeError::Overflow));
+    assert!(!server.is_connected());
+    assert_eq!(client.alerts(), [alert]);
+}
+
+#[test]
+fn what_is_discarded_during_a_handshake_is_reported() {
+    let mut server = Server::new();
+    let (mut client, flight) = second_flight(&mut server, options());
+    let forged = |epoch| {
+        let mut record = vec![23, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 9, 0, 40];
+        record.extend([0; 40]);
+        record
+    };
+    server.receive(&forged(1));
+    assert_eq!(server.discarded, [Discard::Epoch], "there are no keys yet");
+    let (last, rest) = flight.split_last().unwrap();
+    exchange(&mut server, &mut client, rest.to_vec());
+    server.discarded.clear();
+    server.receive(&[forged(1), forged(2)].concat());
+    assert_eq!(server.discarded, [Discard::NoConnectionId, Discard::Epoch]);
+    server.discarded.clear();
+    server.receive(&[&last[..], last].concat());
+    assert!(server.is_connected());
+    assert_eq!(server.discarded, [Discard::Replayed], "after the Finished");
+}
+
 #[test]
 fn the_servers_records_obey_the_clients_limits_from_the_first_flight_on() {
     for (max_fragment_length, record_size_limit, plaintext, protected) in [
@@ -148,11 +228,16 @@ fn the_servers_records_obey_the_clients_limits_from_the_first_flight_on() {
         let mut client = Client::new(options, 7);
         let mut to_server = client.start();
         let mut longest = 0;
+        let mut longest_datagram = 0;
         while !to_server.is_empty() {
             let answers: Vec<_> = to_server
                 .iter()
                 .flat_map(|datagram| server.receive(datagram))
                 .collect();
+            longest_datagram = answers
+                .iter()
+                .map(Vec::len)
+                .fold(longest_datagram, usize::max);
             for record in answers.iter().flat_map(|answer| records(answer, 0)) {
                 if record.epoch == 0 {
                     longest = longest.max(record.fragment.len());
@@ -165,6 +250,9 @@ fn the_servers_records_obey_the_clients_limits_from_the_first_flight_on() {
         }
         assert!(client.is_connected());
         assert!(longest <= plaintext, "{longest}");
+        // A client that asks for short fragments may have room for one of them.
+        let room = max_fragment_length.map_or(1200, |length| usize::from(length.bytes()) + 13);
+        assert!(longest_datagram <= room, "{longest_datagram}");
         let association = server.association.as_ref().unwrap();
         assert!(association.max_content() <= protected);
         assert!(association.max_content() + 20 >= protected);

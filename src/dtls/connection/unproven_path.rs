@@ -5,6 +5,7 @@
 //! waits.
 
 use crate::dtls::path::Path;
+use dtls_server::routability::Cookie;
 use std::collections::VecDeque;
 
 /// How many times the bytes received are sent at most.
@@ -22,6 +23,8 @@ pub(in crate::dtls) struct UnprovenPath {
     sent: usize,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
+    /// Of the challenge that was sent there (RFC 9853).
+    challenge: Option<Cookie>,
 }
 
 /// What to do with a datagram for an unproven path.
@@ -43,13 +46,25 @@ impl UnprovenPath {
             sent: 0,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            challenge: None,
         }
     }
 
     /// The client has moved on before its path was proven. What waits is for where it is now.
     pub(in crate::dtls) fn moved(mut self) -> UnprovenPath {
         (self.received, self.sent) = (0, 0);
+        self.challenge = None;
         self
+    }
+
+    /// A challenge with this cookie is sent there.
+    pub(in crate::dtls) fn challenged(&mut self, cookie: Cookie) {
+        self.challenge = Some(cookie);
+    }
+
+    /// Whether a response with this cookie proves it, if that came from there.
+    pub(in crate::dtls) fn is_proven_by(&self, cookie: Cookie) -> bool {
+        self.challenge == Some(cookie)
     }
 
     /// Another datagram for the client.

@@ -29,9 +29,9 @@ struct Judge<'a> {
 impl ClientVerifier for Judge<'_> {
     fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription> {
         let leaf = chain.first().copied().unwrap_or_default();
-        match self.policy.verify(leaf, self.now) {
-            Ok(()) => {
-                self.chain = Some(chain.iter().map(|der| der.to_vec()).collect());
+        match self.policy.verify(chain, self.now) {
+            Ok(needed) => {
+                self.chain = Some(needed.into_iter().map(<[u8]>::to_vec).collect());
                 Ok(())
             }
             Err(refusal) => {
@@ -59,8 +59,8 @@ impl<T> Endpoint<T> {
         // Whether its client may still come in is decided now, not when it came first.
         let resumed = self.resumption.find(now, hello);
         let resumed = resumed.filter(|(_, chain)| {
-            let leaf = chain.first().map(Vec::as_slice).unwrap_or_default();
-            self.policy.verify(leaf, self.unix_time).is_ok()
+            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+            self.policy.verify(&chain, self.unix_time).is_ok()
         });
         let start = Start {
             config: &self.settings.dtls12,

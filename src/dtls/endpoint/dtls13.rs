@@ -189,7 +189,7 @@ impl<T> Endpoint<T> {
     fn judge13(&mut self, id: HandshakeId, outputs: &[EngineOutput]) -> bool {
         for output in outputs {
             if let EngineOutput::PeerCertificate(leaf) = output
-                && let Err(refusal) = self.policy.verify(leaf, self.unix_time)
+                && let Err(refusal) = self.policy.verify(&[leaf.as_slice()], self.unix_time)
             {
                 self.alert13(id, refusal.alert());
                 let failure = HandshakeFailure::CertificateRefused {

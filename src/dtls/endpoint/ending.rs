@@ -7,11 +7,17 @@ use crate::dtls::handshakes::{Engine, HalfOpen, HandshakeId};
 use crate::dtls::path::{Path, SessionId};
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use dtls_server::alert::{Alert, AlertDescription};
+use dtls_server::handshake::HandshakeError;
 use std::time::Instant;
 
 /// Why a handshake did not complete before its deadline. A plaintext alert may be forged, so it ends nothing, but it is
 /// the likely reason.
 pub(super) fn timeout_failure(handshake: &HalfOpen) -> HandshakeFailure {
+    if let Engine::Dtls12(dtls12) = &handshake.engine
+        && let Some(kind) = dtls12.handshake.too_large()
+    {
+        return HandshakeFailure::Handshake(HandshakeError::TooLarge(kind));
+    }
     let alert = match &handshake.engine {
         Engine::Dtls12(dtls12) => dtls12.handshake.peer_alert().map(|alert| alert.description),
         Engine::Dtls13(dtls13) => dtls13.inbound.alert().map(AlertDescription),

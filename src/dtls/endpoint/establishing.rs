@@ -1,6 +1,7 @@
 //! A complete handshake becomes an established session, and takes the place of a former one.
 
 use super::Endpoint;
+use crate::credentials::CertificateError;
 use crate::dtls::connection::{CertificateTag, Connection, Engine, FRESH, Fresh};
 use crate::dtls::path::{Path, SessionId};
 use crate::dtls::resumption::Chain;
@@ -42,7 +43,7 @@ impl<T> Endpoint<T> {
         };
         // The policy may have changed between Certificate and Finished: a client must not evade a revocation by delay.
         if handshaken.verified_by != self.policy_version
-            && let Err(refusal) = self.policy.verify(leaf, self.unix_time)
+            && let Err(refusal) = self.verify_again(chain)
         {
             let alert = AlertDescription(refusal.alert());
             let certificate = leaf.clone();
@@ -64,6 +65,11 @@ impl<T> Endpoint<T> {
             certificate,
             replaced,
         })
+    }
+
+    fn verify_again(&self, chain: &Chain) -> Result<(), CertificateError> {
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        self.policy.verify(&chain, self.unix_time).map(drop)
     }
 
     /// The session that a new one on this path replaces. One with a connection ID is found without its path, on which

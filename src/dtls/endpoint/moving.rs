@@ -3,8 +3,10 @@
 
 use super::Endpoint;
 use crate::dtls::Event;
-use crate::dtls::connection::{Offered, UnprovenPath};
+use crate::dtls::connection::{Engine, Offered, UnprovenPath};
 use crate::dtls::path::{Path, SessionId};
+use dtls_server::crypto::random::SystemRandom;
+use dtls_server::routability::Cookie;
 
 impl<T> Endpoint<T> {
     /// The client of a session has received what was sent since it moved, so its new address is proven. Nothing happens if it
@@ -55,6 +57,42 @@ impl<T> Endpoint<T> {
         self.events.push_back(Event::Moved { session: id, path });
         for datagram in waiting {
             self.transmit(path, datagram);
+        }
+    }
+
+    /// Asks the client whether it receives at its new address (RFC 9853), if it knows the question.
+    pub(super) fn challenge(&mut self, id: SessionId) {
+        let Some(connection) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let (Some(unproven), Engine::Dtls12(association)) =
+            (&mut connection.unproven, &mut connection.engine)
+        else {
+            return;
+        };
+        let mut datagram = Vec::new();
+        if let Ok(cookie) = association.challenge(&mut SystemRandom, &mut datagram) {
+            unproven.challenged(cookie);
+            self.transmit_to(id, datagram);
+        }
+    }
+
+    /// The client has received a challenge.
+    pub(super) fn receive_response(&mut self, id: SessionId, path: Path, cookie: Cookie) {
+        let connection = self.sessions.get(id);
+        let connection = connection.filter(|connection| connection.path == path);
+        let unproven = connection.and_then(|connection| connection.unproven.as_ref());
+        if unproven.is_some_and(|unproven| unproven.is_proven_by(cookie)) {
+            self.confirm_path(id);
+        }
+    }
+
+    /// Answers a challenge of the client, to where that came from. The answer is as long as the question.
+    pub(super) fn respond_to_challenge(&mut self, id: SessionId, path: Path, response: Vec<u8>) {
+        let connection = self.sessions.get(id);
+        match connection.is_some_and(|connection| connection.path == path) {
+            true => self.transmit_to(id, response),
+            false => self.transmit(path, response),
         }
     }
 

@@ -83,8 +83,11 @@ impl<T> Endpoint<T> {
             if has_moved || !is_authentic {
                 self.received_from(id, path, datagram.len());
             }
+            if has_moved {
+                self.challenge(id);
+            }
             is_authentic = true;
-            self.act(now, id, incoming);
+            self.act(now, path, id, incoming);
         }
         if !is_authentic {
             self.counters.without_effect += 1;
@@ -93,7 +96,7 @@ impl<T> Endpoint<T> {
     }
 
     /// Does what an authentic record leads to.
-    fn act(&mut self, now: Instant, id: SessionId, incoming: Incoming) {
+    fn act(&mut self, now: Instant, path: Path, id: SessionId, incoming: Incoming) {
         match incoming.received {
             Received::ApplicationData(bytes) => {
                 self.received_application_data(now, id, bytes);
@@ -103,6 +106,10 @@ impl<T> Endpoint<T> {
                     self.transmit_to(id, datagram);
                 }
             }
+            Received::PathChallenge(response) => self.respond_to_challenge(id, path, response),
+            Received::PathResponse(cookie) => self.receive_response(id, path, cookie),
+            // What is in use is where its newest record came from.
+            Received::PathDrop(_) => {}
             Received::Warn(datagram) => self.transmit_to(id, datagram),
             Received::Ended(reason, answer) => {
                 if let Some(answer) = answer {

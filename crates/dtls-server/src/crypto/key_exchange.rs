@@ -90,29 +90,47 @@ pub struct KeyShare {
 pub struct SharedSecret(Zeroizing<Vec<u8>>);
 
 impl KeyShare {
-    /// Makes a key pair out of random bytes.
+    /// Makes a key pair as `random` has it: the system's by the library, others out of their bytes.
     ///
     /// # Errors
     /// There are no random bytes, or none of which a key can be made.
     pub fn generate(group: NamedGroup, random: &mut dyn Random) -> Result<KeyShare, Unavailable> {
+        random.key_share(group)
+    }
+
+    /// Makes a key pair with the library's own generator of random bytes.
+    pub(super) fn from_library(group: NamedGroup) -> Result<KeyShare, Unavailable> {
+        let private_key = PrivateKey::generate(group.algorithm()).map_err(|_| Unavailable)?;
+        KeyShare::new(group, private_key)
+    }
+
+    /// Makes a key pair out of the bytes with which `fill` fills a buffer.
+    pub(super) fn from_random_bytes(
+        group: NamedGroup,
+        mut fill: impl FnMut(&mut [u8]) -> Result<(), Unavailable>,
+    ) -> Result<KeyShare, Unavailable> {
         let mut scalar = Zeroizing::new(vec![0; group.scalar_length()]);
         for _ in 0..ATTEMPTS {
-            random.fill(&mut scalar)?;
+            fill(&mut scalar)?;
             // 521 bits, so that about every scalar is below the group's order.
             if let (NamedGroup::Secp521r1, Some(first)) = (group, scalar.first_mut()) {
                 *first &= 1;
             }
             // Zero and what is not below the group's order are refused, and drawn again (FIPS 186-5 A.2.2).
             if let Ok(private_key) = PrivateKey::from_private_key(group.algorithm(), &scalar) {
-                let public_key = private_key.compute_public_key().map_err(|_| Unavailable)?;
-                return Ok(KeyShare {
-                    group,
-                    private_key,
-                    public_key,
-                });
+                return KeyShare::new(group, private_key);
             }
         }
         Err(Unavailable)
+    }
+
+    fn new(group: NamedGroup, private_key: PrivateKey) -> Result<KeyShare, Unavailable> {
+        let public_key = private_key.compute_public_key().map_err(|_| Unavailable)?;
+        Ok(KeyShare {
+            group,
+            private_key,
+            public_key,
+        })
     }
 
     /// The group of both keys.
