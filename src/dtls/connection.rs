@@ -113,6 +113,7 @@ pub(super) mod tests {
         let association = Association::new(Parameters {
             suite,
             extended_master_secret: true,
+            return_routability_check: false,
             write: keys(),
             read: keys(),
             own_connection_id: &[],

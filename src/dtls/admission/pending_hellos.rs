@@ -125,10 +125,10 @@ pub(in crate::dtls) enum Hello {
 }
 
 impl Hello {
-    fn len(&self) -> usize {
+    fn bytes(&self) -> &[u8] {
         match self {
-            Hello::Dtls12(hello) => hello.message.as_bytes().len(),
-            Hello::Dtls13(datagram) => datagram.len(),
+            Hello::Dtls12(hello) => hello.message.as_bytes(),
+            Hello::Dtls13(datagram) => datagram,
         }
     }
 }
@@ -197,7 +197,7 @@ impl PendingHellos {
             let passed = now.saturating_duration_since(pending.first_received);
             let is_repeated = pending.random == random && passed >= REPEATED_AFTER;
             let (before, priority) = (pending.priority, Priority::of(history, is_repeated));
-            self.bytes = self.bytes + hello.len() - pending.hello.len();
+            self.bytes = self.bytes + hello.bytes().len() - pending.hello.bytes().len();
             (pending.random, pending.hello) = (random, hello);
             pending.last_received = now;
             if is_repeated && priority != before {
@@ -211,7 +211,7 @@ impl PendingHellos {
         let room = self.make_room(host, priority);
         if room.is_ok() {
             self.queue_mut(priority).add(host, path);
-            self.bytes += hello.len();
+            self.bytes += hello.bytes().len();
             let pending = PendingHello {
                 path,
                 random,
@@ -341,7 +341,7 @@ impl PendingHellos {
 
     fn take(&mut self, path: Path) -> Option<PendingHello> {
         let pending = self.by_path.remove(&path)?;
-        self.bytes -= pending.hello.len();
+        self.bytes -= pending.hello.bytes().len();
         Some(pending)
     }
 

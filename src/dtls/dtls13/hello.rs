@@ -236,4 +236,4 @@ fn numbers(list: &[u8]) -> Option<Vec<u16>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::dtls) mod tests;

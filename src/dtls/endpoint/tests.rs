@@ -4,7 +4,9 @@
 
 use super::*;
 use crate::credentials::{ServerCredentials, Validity};
-use crate::dtls::engine::{Engine, EngineOutput};
+use crate::dtls::admission::History;
+use crate::dtls::dtls13::engine::Settings as ClientSettings;
+use crate::dtls::dtls13::engine::{Engine, EngineOutput};
 use crate::dtls::{HandshakeFailure, Versions};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,9 +39,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A gateway's sessions, a clock, and clients on a link without loss.
 struct Bench {
-    demux: Demux,
+    endpoint: Endpoint,
     now: Instant,
-    client: Settings,
+    client: ClientSettings,
     events: Vec<Event>,
     on_its_way: Vec<Transmit>,
 }
@@ -57,9 +59,9 @@ impl Bench {
     fn new(parameters: Parameters) -> Bench {
         let settings = Settings::new(&credentials(), &parameters).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
-        let client = Settings::new(&credentials(), &parameters).unwrap();
+        let client = ClientSettings::new(&credentials(), &parameters).unwrap();
         Bench {
-            demux: Demux::new(parameters, settings, policy),
+            endpoint: Endpoint::new(parameters, settings, policy),
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
             client,
@@ -90,9 +92,9 @@ impl Bench {
     fn step(&mut self, client: &mut Client) -> bool {
         let outbox = std::mem::take(&mut client.outbox);
         for datagram in &outbox {
-            self.demux.receive(self.now, client.path, datagram);
+            self.endpoint.receive(self.now, client.path, datagram);
         }
-        self.demux.handle_timeout(self.now);
+        self.endpoint.handle_timeout(self.now);
         let inbox = self.sent(client.path);
         for datagram in &inbox {
             let outputs = client
@@ -102,7 +104,7 @@ impl Bench {
             client.take(outputs);
         }
         self.events
-            .extend(std::iter::from_fn(|| self.demux.poll_event()));
+            .extend(std::iter::from_fn(|| self.endpoint.poll_event()));
         !(outbox.is_empty() && inbox.is_empty())
     }
 
@@ -124,12 +126,22 @@ impl Bench {
 
     /// Takes the datagrams sent on this path. Others remain in `on_its_way`.
     fn sent(&mut self, path: Path) -> Vec<Vec<u8>> {
-        let more = std::iter::from_fn(|| self.demux.poll_transmit());
+        let more = std::iter::from_fn(|| self.endpoint.poll_transmit());
         self.on_its_way.extend(more);
         let there = self
             .on_its_way
             .extract_if(.., |transmit| transmit.path == path);
         there.map(|transmit| transmit.datagram).collect()
+    }
+
+    /// There is no session, no handshake, and no trace of one.
+    fn assert_empty(&self) {
+        let load = self.endpoint.load();
+        assert_eq!(
+            (self.endpoint.established(), self.endpoint.half_open()),
+            (0, 0)
+        );
+        assert_eq!((load.routes, load.connection_ids, load.hellos), (0, 0, 0));
     }
 
     fn established(&mut self, client: &mut Client) -> SessionId {
@@ -144,9 +156,9 @@ impl Bench {
 
     fn pass(&mut self, duration: Duration) {
         self.now += duration;
-        self.demux.handle_timeout(self.now);
+        self.endpoint.handle_timeout(self.now);
         self.events
-            .extend(std::iter::from_fn(|| self.demux.poll_event()));
+            .extend(std::iter::from_fn(|| self.endpoint.poll_event()));
     }
 }
 
@@ -174,12 +186,23 @@ impl Client {
     }
 }
 
-/// What a [`RecentSet`] knows a hello by.
+/// What admission knows a hello by.
 type HelloKey = (Path, [u8; 32]);
 
 /// The random in a ClientHello: after the record header (13 bytes), the handshake header (12) and the version (2).
 fn random_of(hello: &[u8]) -> [u8; 32] {
     hello[27..59].try_into().unwrap()
+}
+
+/// The cookie in our reply: the last bytes of it, in either version.
+fn cookie_of(reply: &[u8]) -> Vec<u8> {
+    const HELLO_VERIFY_REQUEST: u8 = 3;
+    let length = if reply[13] == HELLO_VERIFY_REQUEST {
+        dtls_server::cookie::COOKIE_LENGTH
+    } else {
+        32
+    };
+    reply[reply.len() - length..].to_vec()
 }
 
 fn in_version(versions: Versions) -> Bench {
@@ -195,7 +218,7 @@ fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
         versions,
         ..Parameters::default()
     };
-    let settings = Settings::new(&credentials(), &parameters).unwrap();
+    let settings = ClientSettings::new(&credentials(), &parameters).unwrap();
     let (_, outputs) = Engine::client(&settings, bench.now).unwrap();
     let first = outputs.into_iter().find_map(|output| match output {
         EngineOutput::Transmit(datagram) => Some(datagram),
@@ -260,10 +283,13 @@ fn a_handshake_completes_and_plaintext_flows_both_ways_in_every_version() {
             bench.events.last(),
             Some(&Event::Plaintext { session, bytes })
         );
-        bench.demux.send(bench.now, session, b"down");
+        bench.endpoint.send(bench.now, session, b"down");
         bench.exchange(&mut client);
         assert_eq!(client.received, [b"down"]);
-        assert_eq!((bench.demux.established(), bench.demux.half_open()), (1, 0));
+        assert_eq!(
+            (bench.endpoint.established(), bench.endpoint.half_open()),
+            (1, 0)
+        );
     }
 }
 
@@ -288,14 +314,16 @@ fn a_certificate_revoked_during_its_handshake_is_rejected_at_its_end() {
         let mut is_changed = false;
         for _ in 0..10 {
             for datagram in std::mem::take(&mut client.outbox) {
-                bench.demux.receive(bench.now, client.path, &datagram);
-                let mut sessions = bench.demux.sessions.values();
-                let is_shown = |session: &Session| {
-                    session.certificate.is_some() || session.engine.has_certificate()
-                };
-                if !is_changed && sessions.any(|session| is_shown(session)) {
-                    assert_eq!(bench.demux.established(), 0, "the flight is not complete");
-                    bench.demux.set_policy(trusting_another());
+                bench.endpoint.receive(bench.now, client.path, &datagram);
+                let handshakes = &bench.endpoint.handshakes;
+                let is_shown = handshakes.iter().any(|handshake| handshake.chain.is_some());
+                if is_shown && !is_changed {
+                    assert_eq!(
+                        bench.endpoint.established(),
+                        0,
+                        "the flight is not complete"
+                    );
+                    bench.endpoint.set_policy(trusting_another());
                     is_changed = true;
                 }
             }
@@ -313,7 +341,10 @@ fn a_certificate_revoked_during_its_handshake_is_rejected_at_its_end() {
             "{versions:?}: {:?}",
             bench.events
         );
-        assert_eq!((bench.demux.established(), bench.demux.half_open()), (0, 0));
+        assert_eq!(
+            (bench.endpoint.established(), bench.endpoint.half_open()),
+            (0, 0)
+        );
     }
 }
 
@@ -330,7 +361,7 @@ fn a_rebooted_device_on_the_same_address_connects_and_its_old_session_ends() {
         session: old,
         reason
     }));
-    assert_eq!(bench.demux.established(), 1);
+    assert_eq!(bench.endpoint.established(), 1);
 }
 
 #[test]
@@ -342,12 +373,12 @@ fn a_forger_on_a_devices_address_ends_no_session_and_no_handshake() {
         let mut forger = bench.client(1);
         // It can send from the device's address, but not receive there.
         for datagram in std::mem::take(&mut forger.outbox) {
-            bench.demux.receive(bench.now, forger.path, &datagram);
+            bench.endpoint.receive(bench.now, forger.path, &datagram);
         }
         bench.sent(device.path);
         let alert = record::fatal_alert(9, 40);
-        bench.demux.receive(bench.now, device.path, &alert);
-        bench.demux.receive(
+        bench.endpoint.receive(bench.now, device.path, &alert);
+        bench.endpoint.receive(
             bench.now,
             device.path,
             &[23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 2, 1, 1],
@@ -361,7 +392,7 @@ fn a_forger_on_a_devices_address_ends_no_session_and_no_handshake() {
         bench.events.last(),
         Some(&Event::Plaintext { session, bytes })
     );
-    assert_eq!(bench.demux.half_open(), 0);
+    assert_eq!(bench.endpoint.half_open(), 0);
 }
 
 #[test]
@@ -370,10 +401,13 @@ fn a_device_that_loses_power_during_a_handshake_can_start_again_at_once() {
     let mut first = bench.client(1);
     bench.step(&mut first);
     bench.step(&mut first);
-    assert_eq!(bench.demux.half_open(), 1);
+    assert_eq!(bench.endpoint.half_open(), 1);
     let mut second = bench.client(1);
     bench.established(&mut second);
-    assert_eq!((bench.demux.established(), bench.demux.half_open()), (1, 0));
+    assert_eq!(
+        (bench.endpoint.established(), bench.endpoint.half_open()),
+        (1, 0)
+    );
 }
 
 #[test]
@@ -381,8 +415,8 @@ fn an_unproven_address_is_sent_no_more_than_it_has_sent_and_nothing_by_timer() {
     let mut bench = Bench::new(Parameters::default());
     let whole = bench.client(1).outbox.remove(0);
     for (hello, kept) in [(whole, 0), (bench.hello_in_records(1), 1)] {
-        bench.demux.receive(bench.now, path(1), &hello);
-        assert_eq!(bench.demux.half_open(), kept);
+        bench.endpoint.receive(bench.now, path(1), &hello);
+        assert_eq!(bench.endpoint.half_open(), kept);
         let answered: usize = bench.sent(path(1)).iter().map(Vec::len).sum();
         assert!(answered > 0 && answered <= hello.len());
         for _ in 0..12 {
@@ -390,9 +424,9 @@ fn an_unproven_address_is_sent_no_more_than_it_has_sent_and_nothing_by_timer() {
         }
         assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
     }
-    assert_eq!(bench.demux.half_open(), 0, "removed after 10 s");
-    assert_eq!(bench.demux.counters().unproven_expired, 1);
-    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+    assert_eq!(bench.endpoint.half_open(), 0, "removed after 10 s");
+    assert_eq!(bench.endpoint.counters().unproven_expired, 1);
+    bench.assert_empty();
 }
 
 #[test]
@@ -400,9 +434,12 @@ fn abandoned_hellos_leave_no_state() {
     let mut bench = Bench::new(Parameters::default());
     let hello = bench.hello_in_records(2);
     for port in 1000..2000 {
-        bench.demux.receive(bench.now, path(port), &hello);
+        bench.endpoint.receive(bench.now, path(port), &hello);
         bench.pass(Duration::from_millis(500));
-        assert!(bench.demux.unproven.len() <= 21, "ten seconds' worth");
+        assert!(
+            bench.endpoint.load().unproven_queue <= 21,
+            "ten seconds' worth"
+        );
     }
 }
 
@@ -417,10 +454,10 @@ fn half_open_handshakes_are_bounded_and_a_proven_one_survives_a_flood() {
     bench.step(&mut device);
     let hello = bench.hello_in_records(2);
     for port in 1000..1500 {
-        bench.demux.receive(bench.now, path(port), &hello);
-        assert!(bench.demux.half_open() <= 10);
+        bench.endpoint.receive(bench.now, path(port), &hello);
+        assert!(bench.endpoint.half_open() <= 10);
     }
-    assert_eq!(bench.demux.counters().unproven_evicted, 491);
+    assert_eq!(bench.endpoint.counters().unproven_evicted, 491);
     bench.established(&mut device);
 }
 
@@ -432,13 +469,13 @@ fn hellos_are_limited_before_any_engine_exists() {
     });
     let hello = bench.hello_in_records(2);
     for port in 1000..1100 {
-        bench.demux.receive(bench.now, path(port), &hello);
+        bench.endpoint.receive(bench.now, path(port), &hello);
     }
-    assert_eq!(bench.demux.half_open(), 10, "half of them may start");
+    assert_eq!(bench.endpoint.half_open(), 10, "half of them may start");
     for _ in 0..100 {
-        bench.demux.receive(bench.now, path(1000), &hello);
+        bench.endpoint.receive(bench.now, path(1000), &hello);
     }
-    assert_eq!(bench.demux.counters().over_hello_budget, 90 + 90);
+    assert_eq!(bench.endpoint.counters().over_hello_budget, 90 + 90);
 }
 
 #[test]
@@ -494,20 +531,20 @@ fn an_idle_session_ends_with_close_notify_and_garbage_does_not_extend_it() {
     bench.exchange(&mut device);
     bench.pass(Duration::from_secs(90));
     for _ in 0..10 {
-        bench.demux.receive(
+        bench.endpoint.receive(
             bench.now,
             device.path,
             &[23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 2, 1, 1],
         );
     }
-    assert_eq!(bench.demux.established(), 1);
+    assert_eq!(bench.endpoint.established(), 1);
     bench.pass(Duration::from_secs(10));
     let reason = EndReason::Idle;
     assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));
     bench.exchange(&mut device);
     assert!(device.closed);
-    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
-    assert_eq!(bench.demux.next_timeout(), None);
+    bench.assert_empty();
+    assert_eq!(bench.endpoint.next_timeout(), None);
 }
 
 #[test]
@@ -523,23 +560,23 @@ fn a_close_notify_is_answered_and_ends_the_session() {
     bench.exchange(&mut device);
     let reason = EndReason::CloseNotify;
     assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));
-    assert_eq!(bench.demux.established(), 0);
+    assert_eq!(bench.endpoint.established(), 0);
 }
 
 #[test]
 fn invalid_datagrams_are_counted_and_leave_no_state() {
     let mut bench = Bench::new(Parameters::default());
     bench
-        .demux
+        .endpoint
         .receive(bench.now, path(1), b"GET / HTTP/1.1\r\n");
     bench
-        .demux
+        .endpoint
         .receive(bench.now, path(1), &record::fatal_alert(0, 40));
-    bench.demux.receive(bench.now, path(1), &[0x2f, 1, 2, 3]);
-    bench.demux.receive(bench.now, path(1), &[]);
-    let counters = *bench.demux.counters();
+    bench.endpoint.receive(bench.now, path(1), &[0x2f, 1, 2, 3]);
+    bench.endpoint.receive(bench.now, path(1), &[]);
+    let counters = *bench.endpoint.counters();
     assert_eq!((counters.not_dtls, counters.no_session), (2, 2));
-    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+    bench.assert_empty();
     assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
 }
 
@@ -555,9 +592,9 @@ fn a_client_without_a_common_cipher_suite_gets_an_alert_unless_the_path_has_a_se
     for suite in hello[63..63 + length].chunks_exact_mut(2) {
         suite.copy_from_slice(&[0xc0, 0xae]);
     }
-    bench.demux.receive(bench.now, path(2), &hello);
+    bench.endpoint.receive(bench.now, path(2), &hello);
     assert_eq!(bench.sent(path(2)), [record::fatal_alert(0, 40)]);
-    let failure = bench.demux.poll_event();
+    let failure = bench.endpoint.poll_event();
     assert!(
         matches!(
             &failure,
@@ -566,7 +603,7 @@ fn a_client_without_a_common_cipher_suite_gets_an_alert_unless_the_path_has_a_se
         ),
         "{failure:?}"
     );
-    assert_eq!(bench.demux.half_open(), 0);
-    bench.demux.receive(bench.now, path(1), &hello);
+    assert_eq!(bench.endpoint.half_open(), 0);
+    bench.endpoint.receive(bench.now, path(1), &hello);
     assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
 }

@@ -15,7 +15,7 @@ fn start() -> Instant {
 
 fn push(pending: &mut PendingHellos, now: Instant, path: Path) {
     assert_eq!(
-        pending.push(now, path, [0; 32], &[], History::None),
+        pending.push(now, path, [0; 32], Hello::Dtls13(Vec::new()), History::None),
         Overflow::None
     );
     assert!(pending.contains(path));
@@ -33,14 +33,20 @@ fn sources_take_turns_and_each_is_served_in_order_of_arrival() {
         push(&mut pending, now, path(last, port));
     }
     // A repetition keeps its place.
-    let again = pending.push(now, path(1, 1), [7; 32], &[7], History::None);
+    let again = pending.push(
+        now,
+        path(1, 1),
+        [7; 32],
+        Hello::Dtls13(vec![7]),
+        History::None,
+    );
     assert_eq!(again, Overflow::None);
     let popped: Vec<_> = std::iter::from_fn(|| pop(&mut pending, now)).collect();
     let order: Vec<_> = popped.iter().map(|hello| hello.path).collect();
     let expected = [(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)];
     assert_eq!(order, expected.map(|(last, port)| path(last, port)));
     assert_eq!(
-        (popped[0].random, popped[0].datagram.as_slice()),
+        (popped[0].random, popped[0].hello.bytes()),
         ([7; 32], &[7][..])
     );
     assert_eq!((pending.len(), pending.hosts()), (0, 0));
@@ -56,7 +62,13 @@ fn all_entries_and_those_of_one_host_are_bounded() {
         (3, 0, Overflow::Total),
     ] {
         for port in 0..9 {
-            let overflow = pending.push(now, path(last, port), [0; 32], &[], History::None);
+            let overflow = pending.push(
+                now,
+                path(last, port),
+                [0; 32],
+                Hello::Dtls13(Vec::new()),
+                History::None,
+            );
             let expected = if port < fits { Overflow::None } else { then };
             assert_eq!(overflow, expected, "{last} {port}");
         }
@@ -75,7 +87,13 @@ fn when_full_the_newest_entry_of_the_largest_host_is_evicted_for_a_smaller_one()
     }
     for port in 1..=4 {
         // One is dropped in any case: another source's newest, or the new one.
-        let overflow = pending.push(now, path(3, port), [0; 32], &[], History::None);
+        let overflow = pending.push(
+            now,
+            path(3, port),
+            [0; 32],
+            Hello::Dtls13(Vec::new()),
+            History::None,
+        );
         assert_eq!(overflow, Overflow::Total);
     }
     assert_eq!((pending.len(), pending.hosts()), (10, 3));
@@ -93,11 +111,23 @@ fn when_full_the_newest_entry_of_the_largest_host_is_evicted_for_a_smaller_one()
 fn expired_entries_are_removed_without_taking_a_turn() {
     let (mut pending, now) = (PendingHellos::new(2), start());
     for (last, port) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
-        pending.push(now, path(last, port), [0; 32], &[], History::None);
+        pending.push(
+            now,
+            path(last, port),
+            [0; 32],
+            Hello::Dtls13(Vec::new()),
+            History::None,
+        );
     }
     let later = now + LIFETIME;
     for (last, port) in [(1, 2), (3, 1)] {
-        pending.push(later, path(last, port), [0; 32], &[], History::None);
+        pending.push(
+            later,
+            path(last, port),
+            [0; 32],
+            Hello::Dtls13(Vec::new()),
+            History::None,
+        );
     }
     for (last, port) in [(1, 2), (3, 1)] {
         let next = pending.peek(later).map(|(_, host)| host);
@@ -128,7 +158,13 @@ fn known_sources_get_more_turns_but_not_all() {
     let (mut pending, now) = (PendingHellos::new(10), start());
     for port in 1..=12 {
         for (last, history) in [(1, History::None), (2, History::Host), (3, History::Port)] {
-            pending.push(now, path(last, port), [0; 32], &[], history);
+            pending.push(
+                now,
+                path(last, port),
+                [0; 32],
+                Hello::Dtls13(Vec::new()),
+                history,
+            );
         }
     }
     let order = order(&mut pending, now);
@@ -152,12 +188,24 @@ fn a_client_that_repeats_its_hello_precedes_those_that_do_not() {
         now + REPEATED_AFTER / 2,
         path(1, 7),
         [0; 32],
-        &[],
+        Hello::Dtls13(Vec::new()),
         History::None,
     );
     let later = now + REPEATED_AFTER;
-    pending.push(later, path(1, 8), [1; 32], &[], History::None);
-    pending.push(later, path(1, 9), [0; 32], &[], History::None);
+    pending.push(
+        later,
+        path(1, 8),
+        [1; 32],
+        Hello::Dtls13(Vec::new()),
+        History::None,
+    );
+    pending.push(
+        later,
+        path(1, 9),
+        [0; 32],
+        Hello::Dtls13(Vec::new()),
+        History::None,
+    );
     let order = order(&mut pending, later);
     assert_eq!(order[..3], [(1, 9), (1, 1), (1, 2)]);
 }
@@ -169,7 +217,13 @@ fn a_rejected_hello_that_is_repeated_replaces_one_that_is_not() {
         push(&mut pending, now, path(1, port));
     }
     for expected in [5, 5] {
-        let overflow = pending.push(now, path(1, 6), [0; 32], &[], History::None);
+        let overflow = pending.push(
+            now,
+            path(1, 6),
+            [0; 32],
+            Hello::Dtls13(Vec::new()),
+            History::None,
+        );
         assert_eq!((overflow, pending.len()), (Overflow::Host, expected));
     }
     let order = order(&mut pending, now);
@@ -192,7 +246,13 @@ fn when_full_a_network_with_many_addresses_makes_room_for_another() {
         (1, 10, History::None, false),
         (1, 11, History::Port, true),
     ] {
-        let overflow = pending.push(now, of(network, host), [0; 32], &[], history);
+        let overflow = pending.push(
+            now,
+            of(network, host),
+            [0; 32],
+            Hello::Dtls13(Vec::new()),
+            history,
+        );
         assert_eq!(overflow, Overflow::Total);
         assert_eq!(
             pending.contains(of(network, host)),

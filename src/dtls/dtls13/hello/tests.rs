@@ -96,10 +96,10 @@ impl Written {
     }
 
     /// Adds the cookie, in the form of this version.
-    pub(in crate::dtls) fn returning(mut self, cookie: Cookie, version: Versions) -> Written {
+    pub(in crate::dtls) fn returning(mut self, cookie: &[u8], version: Versions) -> Written {
         self.sequence += 1;
         if version == Versions::Only13 {
-            let value = [&[0, 32], &cookie[..]].concat();
+            let value = [&[0, 32], cookie].concat();
             self.extensions.push((extension::COOKIE, value));
         } else {
             self.cookie = cookie.to_vec();
@@ -140,11 +140,11 @@ fn a_hello_may_grow_by_its_cookie_but_not_beyond_a_datagram() {
         plain.extensions.retain(|extension| !is_padding(extension));
         let largest = plain.clone().filled_to(LARGEST);
         assert!(read(&largest) && !read(&plain.clone().filled_to(LARGEST + 1)));
-        let returned = largest.returning([7; 32], version);
+        let returned = largest.returning(&[7; 32], version);
         assert!(returned.datagram().len() > LARGEST && read(&returned));
         // The cookie may replace padding, so a padded hello may be as long as one with a cookie.
         plain.extensions.push((extension::PADDING, vec![0; 9]));
-        for hello in [plain.clone(), plain.returning([7; 32], version)] {
+        for hello in [plain.clone(), plain.returning(&[7; 32], version)] {
             assert!(read(&hello.clone().filled_to(LARGEST_OF_ALL)));
             assert!(!read(&hello.filled_to(LARGEST_OF_ALL + 1)));
             // Ten thousand may be pending, and each is stored.
@@ -158,7 +158,7 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
     for (version, most) in [(Versions::Only12, MAX_COOKIES), (Versions::Only13, 1)] {
         let supported = settings(version).supported();
         let first = Written::read(&client(version).1);
-        let second = first.clone().returning([7; 32], version);
+        let second = first.clone().returning(&[7; 32], version);
         for sequence in 0..6 {
             let read = |hello: &Written| {
                 let numbered = Written {

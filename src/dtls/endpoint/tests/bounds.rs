@@ -8,7 +8,7 @@ fn a_proven_handshake_ends_at_its_deadline_whatever_is_received() {
     let mut device = bench.client(1);
     bench.step(&mut device);
     bench.step(&mut device);
-    assert_eq!(bench.demux.half_open(), 1);
+    assert_eq!(bench.endpoint.half_open(), 1);
     for _ in 0..59 {
         bench.pass(SECOND);
         for forged in [
@@ -20,16 +20,16 @@ fn a_proven_handshake_ends_at_its_deadline_whatever_is_received() {
             [vec![0b0010_1110, 0, 9, 0, 40], vec![7; 40]].concat(),
             vec![20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 8, 0, 1, 1],
         ] {
-            bench.demux.receive(bench.now, device.path, &forged);
+            bench.endpoint.receive(bench.now, device.path, &forged);
         }
     }
-    assert_eq!(bench.demux.half_open(), 1, "60 s are not over");
+    assert_eq!(bench.endpoint.half_open(), 1, "60 s are not over");
     bench.pass(2 * SECOND);
     let (path, failure) = (device.path, HandshakeFailure::TimedOut);
     let ended = Event::HandshakeFailed { path, failure };
     assert_eq!(bench.events.last(), Some(&ended));
-    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
-    assert_eq!(bench.demux.next_timeout(), None);
+    bench.assert_empty();
+    assert_eq!(bench.endpoint.next_timeout(), None);
 }
 
 #[test]
@@ -37,12 +37,12 @@ fn repeated_hellos_do_not_extend_an_unproven_handshakes_deadline() {
     let mut bench = Bench::new(Parameters::default());
     let hello = bench.hello_in_records(1);
     for second in 0..10 {
-        bench.demux.receive(bench.now, path(1), &hello);
-        assert_eq!(bench.demux.half_open(), 1, "{second} s");
+        bench.endpoint.receive(bench.now, path(1), &hello);
+        assert_eq!(bench.endpoint.half_open(), 1, "{second} s");
         bench.pass(SECOND);
     }
-    assert_eq!(bench.demux.counters().unproven_expired, 1);
-    assert!(bench.demux.hellos.is_empty() && bench.demux.routes.is_empty());
+    assert_eq!(bench.endpoint.counters().unproven_expired, 1);
+    bench.assert_empty();
 }
 
 #[test]
@@ -55,10 +55,10 @@ fn concurrent_handshakes_on_one_path_are_independent_in_all_versions() {
             versions,
             ..Parameters::default()
         };
-        bench.client = Settings::new(&credentials(), &parameters).unwrap();
+        bench.client = ClientSettings::new(&credentials(), &parameters).unwrap();
         let forge = |bench: &mut Bench| {
             let hello = forged_hello(bench, forger);
-            bench.demux.receive(bench.now, path(1), &hello);
+            bench.endpoint.receive(bench.now, path(1), &hello);
             bench.sent(path(1));
         };
         forge(&mut bench);
@@ -67,10 +67,10 @@ fn concurrent_handshakes_on_one_path_are_independent_in_all_versions() {
             forge(&mut bench);
         }
         assert!(device.connected, "{versions:?} beside {forger:?}");
-        assert_eq!(bench.demux.established(), 1);
+        assert_eq!(bench.endpoint.established(), 1);
         bench.pass(11 * SECOND);
-        assert_eq!(bench.demux.half_open(), 0);
-        assert!(bench.demux.hellos.is_empty());
+        assert_eq!(bench.endpoint.half_open(), 0);
+        assert_eq!(bench.endpoint.load().hellos, 0);
     }
 }
 
@@ -82,12 +82,12 @@ fn hellos_from_a_forged_address_do_not_count_for_its_limit() {
     });
     let hello = bench.client(9).outbox.remove(0);
     for port in 1000..1100 {
-        bench.demux.receive(bench.now, path(port), &hello);
+        bench.endpoint.receive(bench.now, path(port), &hello);
     }
     bench.sent(path(1));
     let mut device = bench.client(1);
     bench.established(&mut device);
-    assert_eq!(bench.demux.counters().over_address_budget, 0);
+    assert_eq!(bench.endpoint.counters().over_address_budget, 0);
 }
 
 #[test]
@@ -100,16 +100,19 @@ fn a_hello_beyond_its_addresss_limit_costs_no_engine_and_leaves_no_state() {
     bench.established(&mut device);
     let hello = bench.hello_in_records(9);
     for port in 1000..1100 {
-        bench.demux.receive(bench.now, path(port), &hello);
+        bench.endpoint.receive(bench.now, path(port), &hello);
     }
-    assert_eq!(bench.demux.counters().over_address_budget, 100);
-    assert_eq!(bench.demux.half_open(), 0);
+    assert_eq!(bench.endpoint.counters().over_address_budget, 100);
+    assert_eq!(bench.endpoint.half_open(), 0);
     bench.pass(60 * SECOND);
     assert_eq!(
-        (bench.demux.sessions.len(), bench.demux.routes.len()),
+        (bench.endpoint.established(), bench.endpoint.load().routes),
         (1, 1)
     );
-    assert!(bench.demux.unproven.len() <= 1, "the device's own");
+    assert!(
+        bench.endpoint.load().unproven_queue <= 1,
+        "the device's own"
+    );
 }
 
 #[test]
@@ -127,7 +130,10 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_is_evicted_for_a_fi
     bench.exchange(&mut other);
     assert!(!other.connected);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().pending_hellos),
+        (
+            bench.endpoint.half_open(),
+            bench.endpoint.load().pending_hellos
+        ),
         (3, 1)
     );
     for device in &mut devices {
@@ -154,17 +160,20 @@ fn a_fleet_that_returns_its_cookies_at_once_connects_as_places_become_free() {
         for device in &mut fleet {
             bench.step(device);
         }
-        assert_eq!(bench.demux.half_open(), 0);
+        assert_eq!(bench.endpoint.half_open(), 0);
         for device in &mut fleet {
             bench
-                .demux
+                .endpoint
                 .receive(bench.now, device.path, &device.outbox.remove(0));
         }
         for _ in 0..20 {
             bench.pass(SECOND / 1000);
         }
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.load().pending_hellos),
+            (
+                bench.endpoint.half_open(),
+                bench.endpoint.load().pending_hellos
+            ),
             (15, 85)
         );
         // Their last flights take a while. No retransmission is needed.
@@ -172,7 +181,7 @@ fn a_fleet_that_returns_its_cookies_at_once_connects_as_places_become_free() {
             for _ in 0..20 {
                 bench.pass(SECOND / 200);
             }
-            let transmits: Vec<_> = std::iter::from_fn(|| bench.demux.poll_transmit()).collect();
+            let transmits: Vec<_> = std::iter::from_fn(|| bench.endpoint.poll_transmit()).collect();
             for transmit in transmits {
                 let device = fleet.iter_mut().find(|device| device.path == transmit.path);
                 let device = device.unwrap();
@@ -185,16 +194,19 @@ fn a_fleet_that_returns_its_cookies_at_once_connects_as_places_become_free() {
             bench.pass(SECOND / 4);
             for device in &mut fleet {
                 for datagram in device.outbox.drain(..) {
-                    bench.demux.receive(bench.now, device.path, &datagram);
+                    bench.endpoint.receive(bench.now, device.path, &datagram);
                 }
             }
         }
-        assert_eq!(bench.demux.established(), 100, "{versions:?}");
-        let counters = bench.demux.counters();
+        assert_eq!(bench.endpoint.established(), 100, "{versions:?}");
+        let counters = bench.endpoint.counters();
         assert_eq!((counters.proven_evicted, counters.half_open_full), (0, 0));
         assert_eq!(counters.unknown_cookies, 0);
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.load().pending_hellos),
+            (
+                bench.endpoint.half_open(),
+                bench.endpoint.load().pending_hellos
+            ),
             (0, 0)
         );
     }
@@ -212,12 +224,18 @@ fn an_address_starts_no_more_than_its_limit_of_handshakes_in_a_second_and_the_re
         bench.step(device);
     }
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().pending_hellos),
+        (
+            bench.endpoint.half_open(),
+            bench.endpoint.load().pending_hellos
+        ),
         (4, 4)
     );
     bench.pass(SECOND / 2);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().pending_hellos),
+        (
+            bench.endpoint.half_open(),
+            bench.endpoint.load().pending_hellos
+        ),
         (4, 4)
     );
     // Meanwhile another address has its own limit.
@@ -229,7 +247,10 @@ fn an_address_starts_no_more_than_its_limit_of_handshakes_in_a_second_and_the_re
         bench.pass(SECOND / 1000);
     }
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().pending_hellos),
+        (
+            bench.endpoint.half_open(),
+            bench.endpoint.load().pending_hellos
+        ),
         (8, 0)
     );
     for device in &mut devices {
@@ -252,9 +273,13 @@ fn handshakes_stalled_after_the_cookie_are_evicted_for_other_sources() {
         attacker(&mut bench, port);
         bench.pass(SECOND / 100);
     }
-    assert_eq!(bench.demux.half_open(), 9, "a tenth is for unproven ones");
     assert_eq!(
-        bench.demux.load().pending_hellos,
+        bench.endpoint.half_open(),
+        9,
+        "a tenth is for unproven ones"
+    );
+    assert_eq!(
+        bench.endpoint.load().pending_hellos,
         25,
         "its own are not evicted"
     );
@@ -262,7 +287,7 @@ fn handshakes_stalled_after_the_cookie_are_evicted_for_other_sources() {
     other.path.remote.set_ip([198, 51, 100, 1].into());
     bench.step(&mut other);
     bench.step(&mut other);
-    assert_eq!(bench.demux.counters().proven_evicted, 1);
+    assert_eq!(bench.endpoint.counters().proven_evicted, 1);
     for port in 2000..2050 {
         attacker(&mut bench, port);
     }
@@ -270,10 +295,13 @@ fn handshakes_stalled_after_the_cookie_are_evicted_for_other_sources() {
     bench.pass(61 * SECOND);
     bench.pass(SECOND);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().pending_hellos),
+        (
+            bench.endpoint.half_open(),
+            bench.endpoint.load().pending_hellos
+        ),
         (0, 0)
     );
-    assert_eq!(bench.demux.proven_by_source.count(), 0);
+    assert_eq!(bench.endpoint.handshakes.proven_by_source.count(), 0);
 }
 
 #[test]
@@ -294,14 +322,17 @@ fn stalled_handshakes_of_many_addresses_are_evicted_after_seconds() {
     }
     let mut other = from(&mut bench, 100);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().pending_hellos),
+        (
+            bench.endpoint.half_open(),
+            bench.endpoint.load().pending_hellos
+        ),
         (9, 1)
     );
     bench.pass(4 * SECOND);
-    assert_eq!(bench.demux.load().pending_hellos, 1);
+    assert_eq!(bench.endpoint.load().pending_hellos, 1);
     bench.pass(2 * SECOND);
     bench.established(&mut other);
-    assert_eq!(bench.demux.counters().proven_evicted, 1);
+    assert_eq!(bench.endpoint.counters().proven_evicted, 1);
 }
 
 /// Ten seconds of forged hellos, fifty times as many as are answered, each from another address; half of them with a forged
@@ -323,12 +354,12 @@ fn flood(
             from.remote
                 .set_ip((0x0a00_0000 + tick).to_be_bytes().into());
             let key = (from, random_of(&forged));
-            if bench.demux.unanswered.collide(&key, &device) {
+            if bench.endpoint.admission.collide(&key, &device) {
                 continue;
             }
-            bench.demux.receive(bench.now, from, &forged);
+            bench.endpoint.receive(bench.now, from, &forged);
         }
-        while bench.demux.poll_transmit().is_some() {}
+        while bench.endpoint.poll_transmit().is_some() {}
         if tick % 100 == 0 {
             every_second(bench, tick / 100);
         }
@@ -351,7 +382,10 @@ fn a_client_that_repeats_its_hello_connects_during_a_flood_and_forged_hellos_lea
         let mut at = None;
         flood(&mut bench, &forged, key, |bench, second| {
             assert_eq!(
-                (bench.demux.half_open(), bench.demux.load().pending_hellos),
+                (
+                    bench.endpoint.half_open(),
+                    bench.endpoint.load().pending_hellos
+                ),
                 (0, 0)
             );
             // As its timer says (RFC 6347 §4.2.4.1): at 0, 1, 3 and 7 s.
@@ -362,8 +396,8 @@ fn a_client_that_repeats_its_hello_connects_during_a_flood_and_forged_hellos_lea
             }
         });
         assert!(at.is_some_and(|second| second <= 3), "{versions:?}: {at:?}");
-        let counters = bench.demux.counters();
+        let counters = bench.endpoint.counters();
         assert!(counters.over_hello_budget > 30_000, "{counters:?}");
-        assert!(bench.demux.counters().cookies_sent < 1_000);
+        assert!(bench.endpoint.counters().cookies_sent < 1_000);
     }
 }

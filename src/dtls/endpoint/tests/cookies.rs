@@ -1,7 +1,7 @@
 //! The stateless cookie exchange, also with fragmented hellos.
 
 use super::*;
-use crate::dtls::hello::tests::Written;
+use crate::dtls::dtls13::hello::tests::Written;
 
 #[test]
 fn a_first_hello_leaves_no_state_and_its_cookie_is_valid_for_at_least_a_minute() {
@@ -9,14 +9,14 @@ fn a_first_hello_leaves_no_state_and_its_cookie_is_valid_for_at_least_a_minute()
         let mut bench = in_version(versions);
         let mut device = bench.client(1);
         bench.step(&mut device);
-        assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+        bench.assert_empty();
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.next_timeout()),
+            (bench.endpoint.half_open(), bench.endpoint.next_timeout()),
             (0, None)
         );
         bench.pass(59 * SECOND);
         bench.established(&mut device);
-        assert_eq!(bench.demux.counters().cookies_sent, 1);
+        assert_eq!(bench.endpoint.counters().cookies_sent, 1);
     }
 }
 
@@ -28,32 +28,36 @@ fn an_expired_cookie_costs_no_engine_and_its_client_is_answered() {
         bench.step(&mut device);
         let continuation = device.outbox[0].clone();
         bench.pass(121 * SECOND);
-        bench.demux.receive(bench.now, device.path, &continuation);
-        assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
-        assert_eq!(bench.demux.counters().unknown_cookies, 1);
+        bench
+            .endpoint
+            .receive(bench.now, device.path, &continuation);
+        bench.assert_empty();
+        assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
         if versions == Versions::Only13 {
             let illegal_parameter = record::fatal_alert(1, 47);
             assert_eq!(bench.sent(device.path), [illegal_parameter]);
             // But not on a path with a session: the address may be forged.
             let mut device = bench.client(2);
             bench.established(&mut device);
-            bench.demux.receive(bench.now, device.path, &continuation);
-            assert_eq!(bench.demux.counters().unknown_cookies, 2);
+            bench
+                .endpoint
+                .receive(bench.now, device.path, &continuation);
+            assert_eq!(bench.endpoint.counters().unknown_cookies, 2);
             assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
         } else {
             // In DTLS 1.2 it gets another cookie (RFC 6347 §4.2.1), and continues with that.
             let answer = bench.sent(device.path).remove(0);
             let mut third = continuation.clone();
-            let cookie = answer.last_chunk::<32>().unwrap();
+            let cookie = cookie_of(&answer);
             let at = 13 + 12 + 2 + 32 + 2;
-            assert_eq!((third[at - 1], answer[18]), (32, 1));
-            third[at..at + 32].copy_from_slice(cookie);
+            assert_eq!((usize::from(third[at - 1]), answer[18]), (cookie.len(), 1));
+            third[at..at + cookie.len()].copy_from_slice(&cookie);
             third[18] = 2;
-            bench.demux.receive(bench.now, device.path, &third);
+            bench.endpoint.receive(bench.now, device.path, &third);
             bench.pass(SECOND / 100);
             let server_hello = bench.sent(device.path).remove(0);
             assert_eq!((server_hello[13], server_hello[18]), (2, 2));
-            assert_eq!(bench.demux.half_open(), 1);
+            assert_eq!(bench.endpoint.half_open(), 1);
         }
     }
 }
@@ -63,15 +67,15 @@ fn a_fragmented_hello_of_an_unknown_handshake_gets_an_alert() {
     let mut bench = in_version(Versions::Only12);
     let mut fragment = fragmented(&forged_hello(&bench, Versions::Only12), 60).remove(0);
     fragment[18] = 1;
-    bench.demux.receive(bench.now, path(1), &fragment);
-    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
-    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    bench.endpoint.receive(bench.now, path(1), &fragment);
+    bench.assert_empty();
+    assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
     assert_eq!(bench.sent(path(1)), [record::fatal_alert(1, 47)]);
     // But not on a path with a session: the address may be forged.
     let mut device = bench.client(2);
     bench.established(&mut device);
-    bench.demux.receive(bench.now, device.path, &fragment);
-    assert_eq!(bench.demux.counters().unknown_cookies, 2);
+    bench.endpoint.receive(bench.now, device.path, &fragment);
+    assert_eq!(bench.endpoint.counters().unknown_cookies, 2);
     assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
 }
 
@@ -82,18 +86,18 @@ fn a_wrong_cookie_ends_only_its_own_handshake_with_an_alert() {
     let hello = device.outbox.remove(0);
     // The reply to a forger on the same address comes first, and the device accepts it.
     let forged = forged_hello(&bench, Versions::Only13);
-    bench.demux.receive(bench.now, device.path, &forged);
+    bench.endpoint.receive(bench.now, device.path, &forged);
     let misleading = bench.sent(device.path).remove(0);
-    bench.demux.receive(bench.now, device.path, &hello);
+    bench.endpoint.receive(bench.now, device.path, &hello);
     bench.sent(device.path);
     let outputs = device.engine.receive(bench.now, &misleading).unwrap();
     device.take(outputs);
     bench
-        .demux
+        .endpoint
         .receive(bench.now, device.path, &device.outbox[0]);
     assert_eq!(bench.sent(device.path), [record::fatal_alert(1, 47)]);
-    assert_eq!(bench.demux.counters().unknown_cookies, 1);
-    assert_eq!(bench.demux.half_open(), 0);
+    assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
+    assert_eq!(bench.endpoint.half_open(), 0);
     let mut again = bench.client(1);
     bench.established(&mut again);
 }
@@ -109,7 +113,7 @@ fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() 
                 for (number, mut fragment) in fragmented(&hello, length).into_iter().enumerate() {
                     fragment[10] = u8::try_from(numbered + number).unwrap();
                     received += fragment.len();
-                    bench.demux.receive(bench.now, path(1), &fragment);
+                    bench.endpoint.receive(bench.now, path(1), &fragment);
                 }
                 received
             };
@@ -138,16 +142,19 @@ fn a_client_that_is_sent_two_cookies_may_return_either() {
             let mut device = bench.client(1);
             let hello = device.outbox.remove(0);
             // Once in one record, and once in two, which needs an engine.
-            bench.demux.receive(bench.now, device.path, &hello);
+            bench.endpoint.receive(bench.now, device.path, &hello);
             let again = fragmented(&hello, hello.len() / 2).concat();
-            bench.demux.receive(bench.now, device.path, &again);
+            bench.endpoint.receive(bench.now, device.path, &again);
             let cookie_replies = bench.sent(device.path);
-            assert_eq!((cookie_replies.len(), bench.demux.half_open()), (2, 1));
+            assert_eq!((cookie_replies.len(), bench.endpoint.half_open()), (2, 1));
             assert_ne!(cookie_replies[0], cookie_replies[1]);
             let outputs = device.engine.receive(bench.now, &cookie_replies[first]);
             device.take(outputs.unwrap());
             bench.established(&mut device);
-            assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
+            assert_eq!(
+                (bench.endpoint.half_open(), bench.endpoint.established()),
+                (0, 1)
+            );
         }
     }
 }
@@ -160,14 +167,17 @@ fn a_replayed_hello_with_a_cookie_starts_no_handshake() {
         bench.step(&mut device);
         let with_cookie = device.outbox[0].clone();
         bench.established(&mut device);
-        bench.demux.receive(bench.now, device.path, &with_cookie);
+        bench.endpoint.receive(bench.now, device.path, &with_cookie);
         bench.pass(SECOND);
         assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
-        assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
+        assert_eq!(
+            (bench.endpoint.half_open(), bench.endpoint.established()),
+            (0, 1)
+        );
         // Nor from another address.
-        bench.demux.receive(bench.now, path(2), &with_cookie);
-        assert_eq!(bench.demux.half_open(), 0);
-        assert_eq!(bench.demux.counters().unknown_cookies, 1);
+        bench.endpoint.receive(bench.now, path(2), &with_cookie);
+        assert_eq!(bench.endpoint.half_open(), 0);
+        assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
     }
 }
 
@@ -182,12 +192,12 @@ fn a_client_whose_hello_is_fragmented_only_with_the_cookie_connects_at_its_secon
         device.connected
     };
     assert!(!attempt(&mut bench, 1));
-    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
     assert!(attempt(&mut bench, 2));
     // Once only, so that forged fragments have no lasting effect.
     let mut other = bench.client(3);
     bench.step(&mut other);
-    assert_eq!(bench.demux.half_open(), 0);
+    assert_eq!(bench.endpoint.half_open(), 0);
 }
 
 #[test]
@@ -198,12 +208,12 @@ fn a_late_copy_of_the_first_hello_does_not_invalidate_the_cookie_of_a_fragmented
     bench.step(&mut device);
     let pieces = fragmented_hello(&mut device, 120);
     assert!(pieces.len() > 1);
-    bench.demux.receive(bench.now, device.path, &pieces[0]);
-    bench.demux.receive(bench.now, device.path, &first);
+    bench.endpoint.receive(bench.now, device.path, &pieces[0]);
+    bench.endpoint.receive(bench.now, device.path, &first);
     // It was answered long ago.
     bench.sent(device.path);
     for piece in &pieces[1..] {
-        bench.demux.receive(bench.now, device.path, piece);
+        bench.endpoint.receive(bench.now, device.path, piece);
     }
     bench.established(&mut device);
 }
@@ -219,9 +229,9 @@ fn fragmented_hellos_with_a_cookie_do_not_compete_with_those_without() {
     bench.step(&mut device);
     let forged = bench.hello_in_records(2);
     for port in 1000..1005 {
-        bench.demux.receive(bench.now, path(port), &forged);
+        bench.endpoint.receive(bench.now, path(port), &forged);
     }
-    assert_eq!(bench.demux.counters().over_hello_budget, 2);
+    assert_eq!(bench.endpoint.counters().over_hello_budget, 2);
     device.outbox = fragmented_hello(&mut device, 120);
     bench.established(&mut device);
 }
@@ -232,16 +242,16 @@ fn a_pending_hello_that_also_comes_fragmented_starts_one_handshake() {
     let mut device = bench.client(1);
     bench.step(&mut device);
     let whole = device.outbox[0].clone();
-    bench.demux.receive(bench.now, device.path, &whole);
+    bench.endpoint.receive(bench.now, device.path, &whole);
     for piece in fragmented_hello(&mut device, 120) {
-        bench.demux.receive(bench.now, device.path, &piece);
+        bench.endpoint.receive(bench.now, device.path, &piece);
     }
-    let load = bench.demux.load();
-    assert_eq!((bench.demux.half_open(), load.pending_hellos), (1, 1));
+    let load = bench.endpoint.load();
+    assert_eq!((bench.endpoint.half_open(), load.pending_hellos), (1, 1));
     bench.pass(SECOND / 100);
-    let load = bench.demux.load();
-    assert_eq!((bench.demux.half_open(), load.pending_hellos), (1, 0));
-    assert_eq!(bench.demux.counters().without_effect, 1);
+    let load = bench.endpoint.load();
+    assert_eq!((bench.endpoint.half_open(), load.pending_hellos), (1, 0));
+    assert_eq!(bench.endpoint.counters().without_effect, 1);
     bench.established(&mut device);
 }
 
@@ -258,23 +268,23 @@ fn at_the_session_limit_a_client_with_a_cookie_gets_an_alert_pending_or_not() {
         bench.step(&mut device);
         let receive = |bench: &mut Bench, client: &mut Client| {
             for datagram in client.outbox.drain(..) {
-                bench.demux.receive(bench.now, client.path, &datagram);
+                bench.endpoint.receive(bench.now, client.path, &datagram);
             }
         };
         if has_waited {
             receive(&mut bench, &mut late);
         }
         receive(&mut bench, &mut device);
-        assert_eq!(bench.demux.established(), 1);
+        assert_eq!(bench.endpoint.established(), 1);
         receive(&mut bench, &mut late);
         bench.pass(SECOND / 100);
-        let counters = bench.demux.counters();
+        let counters = bench.endpoint.counters();
         assert_eq!((counters.sessions_full, counters.unknown_cookies), (1, 0));
         assert_eq!(bench.sent(late.path), [record::fatal_alert(1, 80)]);
         let (path, failure) = (late.path, HandshakeFailure::SessionsFull);
         let failed = Event::HandshakeFailed { path, failure };
         assert_eq!(bench.events.last(), Some(&failed));
-        assert_eq!(bench.demux.half_open(), 0);
+        assert_eq!(bench.endpoint.half_open(), 0);
     }
 }
 
@@ -287,12 +297,12 @@ fn a_hello_that_has_grown_by_more_than_the_cookie_counts_as_one_without() {
     // Padding that the cookie has replaced may be restored.
     grown.extensions.push((99, vec![0; 60]));
     bench
-        .demux
+        .endpoint
         .receive(bench.now, device.path, &grown.datagram());
     bench.pass(SECOND / 100);
     assert_eq!(bench.sent(device.path), [record::fatal_alert(1, 47)]);
-    assert_eq!(bench.demux.counters().unknown_cookies, 1);
-    assert_eq!(bench.demux.half_open(), 0);
+    assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
+    assert_eq!(bench.endpoint.half_open(), 0);
     bench.established(&mut device);
 }
 
@@ -315,21 +325,21 @@ fn a_hello_that_the_engine_ignores_or_rejects_keeps_no_place() {
             } else {
                 *name = 99;
             }
-            bench.demux.receive(bench.now, path(1), &odd.datagram());
-            if bench.demux.counters().cookies_sent == 0 {
+            bench.endpoint.receive(bench.now, path(1), &odd.datagram());
+            if bench.endpoint.counters().cookies_sent == 0 {
                 // It needed an engine at once.
                 continue;
             }
-            let cookie = *bench.sent(path(1))[0].last_chunk::<32>().unwrap();
-            let returned = odd.returning(cookie, versions);
+            let cookie = cookie_of(&bench.sent(path(1))[0]);
+            let returned = odd.returning(&cookie, versions);
             bench
-                .demux
+                .endpoint
                 .receive(bench.now, path(1), &returned.datagram());
-            assert_eq!(bench.demux.load().pending_hellos, 1);
+            assert_eq!(bench.endpoint.load().pending_hellos, 1);
             bench.pass(SECOND / 100);
-            let mut sessions = bench.demux.sessions.values();
-            assert!(sessions.all(|session| session.stage != Stage::Unproven));
-            noise += bench.demux.counters().unproven_failed;
+            let handshakes = &bench.endpoint.handshakes;
+            assert!(handshakes.iter().all(|handshake| handshake.is_proven()));
+            noise += bench.endpoint.counters().unproven_failed;
             for answer in bench.sent(path(1)) {
                 // The alert is numbered after the reply with the cookie.
                 if answer[0] == 21 {
@@ -350,12 +360,12 @@ fn over_the_reply_limit_a_hello_is_answered_once_for_each_time_it_was_dropped() 
     });
     let forged = forged_hello(&bench, Versions::Only12);
     for port in 1000..1008 {
-        bench.demux.receive(bench.now, path(port), &forged);
+        bench.endpoint.receive(bench.now, path(port), &forged);
         assert_eq!(bench.sent(path(port)).len(), 1);
     }
     let hello = bench.client(1).outbox.remove(0);
     let cookie_replies = |bench: &mut Bench| {
-        bench.demux.receive(bench.now, path(1), &hello);
+        bench.endpoint.receive(bench.now, path(1), &hello);
         bench.sent(path(1)).len()
     };
     let answered: Vec<_> = (0..6).map(|_| cookie_replies(&mut bench)).collect();

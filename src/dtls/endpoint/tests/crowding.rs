@@ -1,7 +1,7 @@
 //! Attacks on clients with a valid cookie: they must still connect.
 
 use super::*;
-use crate::dtls::hello::tests::Written;
+use crate::dtls::dtls13::hello::tests::Written;
 
 #[test]
 fn forged_fragments_from_an_address_do_not_prevent_its_cookies() {
@@ -18,11 +18,11 @@ fn forged_fragments_from_an_address_do_not_prevent_its_cookies() {
     // Twenty times as many as may get an engine.
     for tick in 0..1600 {
         for _ in 0..2 {
-            bench.demux.receive(bench.now, path(5), &piece);
+            bench.endpoint.receive(bench.now, path(5), &piece);
         }
         bench.sent(path(1));
         if [100, 200, 400, 800, 1500].contains(&tick) {
-            bench.demux.receive(bench.now, path(1), &hello);
+            bench.endpoint.receive(bench.now, path(1), &hello);
             cookie_replies += bench.sent(path(1)).len();
         }
         bench.pass(SECOND / 100);
@@ -60,17 +60,21 @@ fn first_pieces_alone(one_address: bool) -> Counters {
         bench.now += SECOND / 100;
         // Eight times as many as may start, and before any pending hello gets its turn.
         for (path, piece) in rest.by_ref().take(8) {
-            bench.demux.receive(bench.now, *path, piece);
+            bench.endpoint.receive(bench.now, *path, piece);
         }
         if tick == 100 {
             let hello = device.outbox.remove(0);
-            bench.demux.receive(bench.now, device.path, &hello);
+            bench.endpoint.receive(bench.now, device.path, &hello);
         }
-        bench.demux.handle_timeout(bench.now);
+        bench.endpoint.handle_timeout(bench.now);
     }
-    assert_eq!(bench.demux.proven_by_source.count(), 1, "the device");
+    assert_eq!(
+        bench.endpoint.handshakes.proven_by_source.count(),
+        1,
+        "the device"
+    );
     bench.established(&mut device);
-    *bench.demux.counters()
+    *bench.endpoint.counters()
 }
 
 #[test]
@@ -94,10 +98,10 @@ fn a_fragmented_hello_may_use_the_last_of_an_addresss_limit_and_is_counted_once(
         device.outbox = fragmented_hello(&mut device, 120);
         bench.established(&mut device);
     }
-    assert_eq!(bench.demux.counters().over_address_budget, 0);
+    assert_eq!(bench.endpoint.counters().over_address_budget, 0);
     let mut third = bench.client(3);
     bench.exchange(&mut third);
-    assert!(!third.connected && bench.demux.pending_hellos() == 1);
+    assert!(!third.connected && bench.endpoint.pending_hellos() == 1);
 }
 
 #[test]
@@ -108,15 +112,17 @@ fn a_device_with_the_same_random_after_each_restart_connects_again() {
         let first = device.outbox[0].clone();
         bench.established(&mut device);
         bench.pass(after * SECOND);
-        bench.demux.receive(bench.now, path(1), &first);
-        let cookie = *bench.sent(path(1))[0].last_chunk::<32>().unwrap();
-        let second = Written::read(&first).returning(cookie, Versions::Only12);
-        bench.demux.receive(bench.now, path(1), &second.datagram());
+        bench.endpoint.receive(bench.now, path(1), &first);
+        let cookie = cookie_of(&bench.sent(path(1))[0]);
+        let second = Written::read(&first).returning(&cookie, Versions::Only12);
+        bench
+            .endpoint
+            .receive(bench.now, path(1), &second.datagram());
         bench.pass(SECOND / 100);
         // This soon it counts as a late copy.
-        let late = bench.demux.counters().without_effect;
-        assert_eq!((bench.demux.half_open(), late), expected, "{after} s");
-        assert_eq!(bench.demux.established(), 1);
+        let late = bench.endpoint.counters().without_effect;
+        assert_eq!((bench.endpoint.half_open(), late), expected, "{after} s");
+        assert_eq!(bench.endpoint.established(), 1);
     }
 }
 
@@ -132,12 +138,12 @@ fn a_forger_on_the_address_of_a_pending_hello_causes_no_alert() {
     let mut device = bench.client(1);
     bench.step(&mut device);
     let with_cookie = device.outbox[0].clone();
-    bench.demux.receive(bench.now, device.path, &with_cookie);
-    assert_eq!(bench.demux.pending_hellos(), 1);
+    bench.endpoint.receive(bench.now, device.path, &with_cookie);
+    assert_eq!(bench.endpoint.pending_hellos(), 1);
     let forged = Written::read(&forged_hello(&bench, Versions::Only13));
-    let forged = forged.returning([1; 32], Versions::Only13).datagram();
-    bench.demux.receive(bench.now, device.path, &forged);
-    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    let forged = forged.returning(&[1; 32], Versions::Only13).datagram();
+    bench.endpoint.receive(bench.now, device.path, &forged);
+    assert_eq!(bench.endpoint.counters().unknown_cookies, 1);
     assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
 }
 
@@ -148,16 +154,16 @@ fn a_client_that_pads_only_its_second_hello_connects_at_its_second_attempt() {
         let mut hello = Written::read(&bench.client(port).outbox[0]);
         hello.extensions.retain(|(number, _)| *number != 21);
         bench
-            .demux
+            .endpoint
             .receive(bench.now, path(port), &hello.datagram());
-        let cookie = *bench.sent(path(port))[0].last_chunk::<32>().unwrap();
-        let mut second = hello.returning(cookie, Versions::Only13);
+        let cookie = cookie_of(&bench.sent(path(port))[0]);
+        let mut second = hello.returning(&cookie, Versions::Only13);
         second.extensions.push((21, vec![0; 100]));
         bench
-            .demux
+            .endpoint
             .receive(bench.now, path(port), &second.datagram());
         bench.pass(SECOND / 100);
-        bench.demux.proven_by_source.count()
+        bench.endpoint.handshakes.proven_by_source.count()
     };
     assert_eq!([attempt(1), attempt(2)], [0, 1]);
 }
@@ -170,17 +176,17 @@ fn a_late_copy_of_a_fragmented_first_hello_drops_no_pending_hello() {
         let copy = fragmented(&device.outbox[0], device.outbox[0].len() / 2).concat();
         bench.step(&mut device);
         let with_cookie = device.outbox.remove(0);
-        bench.demux.receive(bench.now, device.path, &with_cookie);
-        bench.demux.receive(bench.now, device.path, &copy);
+        bench.endpoint.receive(bench.now, device.path, &with_cookie);
+        bench.endpoint.receive(bench.now, device.path, &copy);
         // It comes too late to have an effect.
         bench.sent(device.path);
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.pending_hellos()),
+            (bench.endpoint.half_open(), bench.endpoint.pending_hellos()),
             (1, 1)
         );
         bench.established(&mut device);
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.pending_hellos()),
+            (bench.endpoint.half_open(), bench.endpoint.pending_hellos()),
             (0, 0)
         );
     }
@@ -191,15 +197,15 @@ fn while_draining_a_hello_that_starts_nothing_ends_no_handshake() {
     let mut bench = in_version(Versions::Only12);
     let mut device = bench.client(1);
     let hello = device.outbox.remove(0);
-    bench.demux.receive(bench.now, device.path, &hello);
+    bench.endpoint.receive(bench.now, device.path, &hello);
     let again = fragmented(&hello, hello.len() / 2).concat();
-    bench.demux.receive(bench.now, device.path, &again);
+    bench.endpoint.receive(bench.now, device.path, &again);
     let ours = bench.sent(device.path).remove(0);
     let outputs = device.engine.receive(bench.now, &ours).unwrap();
     device.take(outputs);
-    bench.demux.stop_accepting();
-    assert_eq!(bench.demux.half_open(), 1);
+    bench.endpoint.stop_accepting();
+    assert_eq!(bench.endpoint.half_open(), 1);
     let with_cookie = device.outbox.remove(0);
-    bench.demux.receive(bench.now, device.path, &with_cookie);
-    assert_eq!(bench.demux.half_open(), 1);
+    bench.endpoint.receive(bench.now, device.path, &with_cookie);
+    assert_eq!(bench.endpoint.half_open(), 1);
 }

@@ -2,7 +2,7 @@
 //! completes, whatever the datagram is, whenever it comes, and however the client packs its flight.
 
 use super::*;
-use crate::dtls::inbound::tests::{encoded_fragment, encoded_record as record};
+use crate::dtls::dtls13::inbound::tests::{encoded_fragment, encoded_record as record};
 
 const CERTIFICATE: u8 = 11;
 const CERTIFICATE_VERIFY: u8 = 15;
@@ -167,13 +167,13 @@ fn run(versions: Versions, packing: Packing, at: usize, forged: &[u8]) -> (bool,
         }
         for (number, datagram) in said.iter().enumerate() {
             if turn == 2 && number == at {
-                bench.demux.receive(bench.now, client.path, forged);
+                bench.endpoint.receive(bench.now, client.path, forged);
             }
-            bench.demux.receive(bench.now, client.path, datagram);
+            bench.endpoint.receive(bench.now, client.path, datagram);
         }
         bench.step(&mut client);
         while turn >= 2 && client.connected && bench.step(&mut client) {}
-        if client.connected && bench.demux.established() == 1 {
+        if client.connected && bench.endpoint.established() == 1 {
             return (true, length);
         }
         if turn > 2 {
@@ -244,7 +244,7 @@ fn a_flight_that_is_repeated_with_another_packing_completes() {
             }
             for (number, datagram) in said.iter().enumerate() {
                 if number != lost {
-                    bench.demux.receive(bench.now, client.path, datagram);
+                    bench.endpoint.receive(bench.now, client.path, datagram);
                 }
             }
             for _ in 0..10 {
@@ -255,7 +255,7 @@ fn a_flight_that_is_repeated_with_another_packing_completes() {
                 bench.exchange(&mut client);
             }
             assert!(client.connected, "{first:?}, without {lost}, then {then:?}");
-            assert_eq!(bench.demux.established(), 1);
+            assert_eq!(bench.endpoint.established(), 1);
         }
     }
 }
@@ -269,13 +269,13 @@ fn forged_hellos_do_not_exhaust_the_retransmissions_of_a_flight() {
         let mut client = bench.client(1);
         bench.step(&mut client);
         for datagram in std::mem::take(&mut client.outbox) {
-            bench.demux.receive(bench.now, client.path, &datagram);
+            bench.endpoint.receive(bench.now, client.path, &datagram);
         }
-        bench.demux.handle_timeout(bench.now);
+        bench.endpoint.handle_timeout(bench.now);
         assert!(!bench.sent(client.path).is_empty(), "it is lost");
         let alert = record(21, 0, 50, &[1, 100]);
         let forged = [alert, fragment(1, 0, 40, 0, &[9]).repeat(32)].concat();
-        bench.demux.receive(bench.now, client.path, &forged);
+        bench.endpoint.receive(bench.now, client.path, &forged);
         let repeated = bench.sent(client.path).len();
         assert!(repeated <= 4, "{versions:?}: {repeated} datagrams for one");
         for _ in 0..30 {
@@ -303,7 +303,12 @@ fn longer_credentials(extra: usize) -> ServerCredentials {
 
 /// Runs a handshake that loses one datagram of the client's last flight. Returns whether it completed, and how many
 /// datagrams that flight had.
-fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool) -> (bool, usize) {
+fn without(
+    versions: Versions,
+    client: &ClientSettings,
+    lost: usize,
+    is_reversed: bool,
+) -> (bool, usize) {
     let mut bench = in_version(versions);
     bench.client = client.clone();
     let mut client = bench.client(1);
@@ -318,7 +323,7 @@ fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool
         said.reverse();
     }
     for datagram in said {
-        bench.demux.receive(bench.now, client.path, &datagram);
+        bench.endpoint.receive(bench.now, client.path, &datagram);
     }
     bench.step(&mut client);
     for _ in 0..40 {
@@ -327,7 +332,7 @@ fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool
         client.take(outputs);
         bench.exchange(&mut client);
     }
-    let is_in = client.connected && bench.demux.established() == 1;
+    let is_in = client.connected && bench.endpoint.established() == 1;
     (is_in, length)
 }
 
@@ -341,7 +346,7 @@ fn any_loss(versions: Versions) {
                 versions,
                 ..Parameters::default()
             };
-            let settings = Settings::new(&longer_credentials(extra), &parameters).unwrap();
+            let settings = ClientSettings::new(&longer_credentials(extra), &parameters).unwrap();
             for is_reversed in [false, true] {
                 for lost in 0.. {
                     let (is_in, length) = without(versions, &settings, lost, is_reversed);

@@ -2,7 +2,7 @@
 //! connect.
 
 use super::*;
-use crate::dtls::hello::tests::Written;
+use crate::dtls::dtls13::hello::tests::Written;
 
 const TICK: Duration = Duration::from_millis(50);
 
@@ -62,18 +62,18 @@ impl Flood {
         self.clients += 1;
         let bench = &mut self.bench;
         let key = (path, random_of(&hello));
-        let rejected = &bench.demux.pending_hellos.rejected;
+        let rejected = &bench.endpoint.admission.pending.rejected;
         if (self.measured).is_some_and(|measured| rejected.collide(&key, &measured)) {
             return;
         }
-        bench.demux.receive(bench.now, path, &hello);
+        bench.endpoint.receive(bench.now, path, &hello);
         let Some(answer) = bench.sent(path).pop() else {
             return;
         };
-        let cookie = *answer.last_chunk::<32>().unwrap();
-        let returned = Written::read(&hello).returning(cookie, Versions::Only12);
+        let cookie = cookie_of(&answer);
+        let returned = Written::read(&hello).returning(&cookie, Versions::Only12);
         let datagram = returned.datagram();
-        bench.demux.receive(bench.now, path, &datagram);
+        bench.endpoint.receive(bench.now, path, &datagram);
         if self.repeats {
             self.to_repeat
                 .push_back((bench.now + SECOND, path, datagram));
@@ -89,12 +89,12 @@ impl Flood {
         }
         while self.to_repeat.front().is_some_and(|(at, ..)| *at <= now) {
             let (_, path, hello) = self.to_repeat.pop_front().unwrap();
-            self.bench.demux.receive(now, path, &hello);
+            self.bench.endpoint.receive(now, path, &hello);
         }
         let arrived: Vec<_> = std::mem::take(&mut self.bench.on_its_way);
         for device in &mut *devices {
             for datagram in std::mem::take(&mut device.outbox) {
-                self.bench.demux.receive(now, device.path, &datagram);
+                self.bench.endpoint.receive(now, device.path, &datagram);
             }
             let path = device.path;
             for transmit in arrived.iter().filter(|transmit| transmit.path == path) {
@@ -106,10 +106,15 @@ impl Flood {
                 device.take(outputs.unwrap_or_default());
             }
         }
-        while self.bench.demux.next_timeout().is_some_and(|at| at <= now) {
+        while self
+            .bench
+            .endpoint
+            .next_timeout()
+            .is_some_and(|at| at <= now)
+        {
             self.bench.pass(Duration::ZERO);
         }
-        let sent = std::iter::from_fn(|| self.bench.demux.poll_transmit());
+        let sent = std::iter::from_fn(|| self.bench.endpoint.poll_transmit());
         let to_devices = sent.filter(|t| devices.iter().any(|device| device.path == t.path));
         self.bench.on_its_way.extend(to_devices);
     }
@@ -131,15 +136,15 @@ impl Flood {
     fn has_succeeded(&mut self, address: &str) {
         let mut device = self.device(address);
         let session = self.bench.established(&mut device);
-        self.bench.demux.mark_registered(self.bench.now, session);
-        self.bench.demux.close(session, "it must connect again");
+        self.bench.endpoint.mark_registered(self.bench.now, session);
+        self.bench.endpoint.close(session, "it must connect again");
         self.bench.on_its_way.clear();
     }
 
     /// How long a device takes to connect once the stalling clients hold all they can.
     fn time_to_connect(&mut self, address: &str) -> Duration {
         self.run(15 * SECOND, &mut []);
-        assert!(self.bench.demux.proven_by_source.count() >= 60);
+        assert!(self.bench.endpoint.handshakes.proven_by_source.count() >= 60);
         let began = self.bench.now;
         let mut device = [self.device(address)];
         self.measured = Some(device[0].hello_key());
@@ -228,7 +233,10 @@ fn a_fleet_behind_one_address_is_not_delayed_by_the_limits_of_unregistered_clien
         let events = std::mem::take(&mut flood.bench.events);
         for event in events {
             if let Event::Established { session, .. } = event {
-                flood.bench.demux.mark_registered(flood.bench.now, session);
+                flood
+                    .bench
+                    .endpoint
+                    .mark_registered(flood.bench.now, session);
             }
         }
         assert!(flood.bench.now - began < 60 * SECOND);
@@ -255,14 +263,14 @@ fn handshakes_start_without_a_rate_limit_and_eight_in_a_turn_of_the_loop() {
     for _ in 0..1_500 {
         flood.stalling_client();
     }
-    assert_eq!(flood.bench.demux.pending_hellos(), 1_500);
+    assert_eq!(flood.bench.endpoint.pending_hellos(), 1_500);
     for turn in 1..=188 {
-        let due = flood.bench.demux.next_timeout();
+        let due = flood.bench.endpoint.next_timeout();
         assert!(due.is_some_and(|at| at <= flood.bench.now), "{turn}");
         flood.bench.pass(Duration::ZERO);
-        assert_eq!(flood.bench.demux.half_open(), (8 * turn).min(1_500));
+        assert_eq!(flood.bench.endpoint.half_open(), (8 * turn).min(1_500));
     }
-    assert_eq!(flood.bench.demux.pending_hellos(), 0);
+    assert_eq!(flood.bench.endpoint.pending_hellos(), 0);
 }
 
 #[test]
@@ -271,15 +279,19 @@ fn a_device_with_ever_new_ports_does_not_evict_other_addresses() {
     let now = bench.now;
     let fleet = (0..250_u8).map(|last| SocketAddr::from(([192, 0, 2, last], 5684)));
     for remote in fleet.clone() {
-        bench.demux.remember_source(now, remote);
+        bench.endpoint.admission.registered(now, remote);
     }
     for port in 1..=u16::MAX {
         let remote = SocketAddr::from(([198, 51, 100, 1], port));
-        bench.demux.remember_source(now, remote);
+        bench.endpoint.admission.registered(now, remote);
     }
     let known = fleet.filter(|remote| {
         let (remote, local) = (*remote, None);
-        bench.demux.history(now, Path { remote, local }) != History::None
+        bench
+            .endpoint
+            .admission
+            .history(now, Path { remote, local })
+            != History::None
     });
     assert!(known.count() >= 245);
 }

@@ -1,8 +1,8 @@
 //! Handshakes of unregistered clients beside those of devices.
 
 use super::*;
-use crate::dtls::hello::tests::packets;
-use crate::dtls::inbound::tests::{encoded_fragment, encoded_record};
+use crate::dtls::dtls13::hello::tests::packets;
+use crate::dtls::dtls13::inbound::tests::{encoded_fragment, encoded_record};
 
 fn settings(parameters: &Parameters) -> Settings {
     Settings::new(&credentials(), parameters).unwrap()
@@ -26,8 +26,8 @@ fn fragment(number: u8) -> Vec<u8> {
 
 /// A gateway's sessions, and the settings of devices.
 struct Bench {
-    demux: Demux,
-    client: Settings,
+    endpoint: Endpoint,
+    client: ClientSettings,
     now: Instant,
 }
 
@@ -40,8 +40,8 @@ impl Bench {
         };
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         Bench {
-            demux: Demux::new(parameters, settings(&parameters), policy),
-            client: settings(&parameters),
+            endpoint: Endpoint::new(parameters, settings(&parameters), policy),
+            client: ClientSettings::new(&credentials(), &parameters).unwrap(),
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
         }
@@ -55,10 +55,10 @@ impl Bench {
     /// Delivers datagrams to the gateway and its replies to the client. Returns the client's replies to those.
     fn exchange(&mut self, port: u16, engine: &mut Engine, datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for datagram in datagrams {
-            self.demux.receive(self.now, path(port), datagram);
+            self.endpoint.receive(self.now, path(port), datagram);
         }
-        self.demux.handle_timeout(self.now);
-        let cookie_replies: Vec<_> = std::iter::from_fn(|| self.demux.poll_transmit()).collect();
+        self.endpoint.handle_timeout(self.now);
+        let cookie_replies: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_transmit()).collect();
         let said = cookie_replies.into_iter().flat_map(|answer| {
             packets(
                 engine
@@ -83,13 +83,13 @@ fn handshakes_that_buffer_most_fragments_are_evicted_and_a_progressing_one_is_no
         // All fragments but the last.
         for number in 0..31 {
             let now = bench.now;
-            bench.demux.receive(now, path(port), &fragment(number));
+            bench.endpoint.receive(now, path(port), &fragment(number));
         }
     }
-    let displaced = bench.demux.counters().buffers_evicted;
-    assert!(displaced > 20, "{:?}", bench.demux.counters());
+    let displaced = bench.endpoint.counters().buffers_evicted;
+    assert!(displaced > 20, "{:?}", bench.endpoint.counters());
     bench.exchange(1, &mut device, &last_flight);
-    assert_eq!(bench.demux.counters().handshakes_completed, 1);
+    assert_eq!(bench.endpoint.counters().handshakes_completed, 1);
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn forged_hellos_on_a_clients_address_do_not_prevent_its_handshake() {
     for _ in 0..3 {
         let (_, forged) = bench.hello();
         for datagram in forged {
-            bench.demux.receive(bench.now, path(1), &datagram);
+            bench.endpoint.receive(bench.now, path(1), &datagram);
         }
     }
-    while bench.demux.poll_transmit().is_some() {}
+    while bench.endpoint.poll_transmit().is_some() {}
     let (mut device, mut said) = bench.hello();
     for _ in 0..3 {
         // Also during the handshake.
@@ -109,9 +109,12 @@ fn forged_hellos_on_a_clients_address_do_not_prevent_its_handshake() {
         said.extend(forged);
         said = bench.exchange(1, &mut device, &said);
     }
-    assert_eq!(bench.demux.counters().handshakes_completed, 1);
+    assert_eq!(bench.endpoint.counters().handshakes_completed, 1);
     bench
-        .demux
+        .endpoint
         .handle_timeout(bench.now + Parameters::default().unproven_timeout);
-    assert_eq!((bench.demux.half_open(), bench.demux.hellos.len()), (0, 0));
+    assert_eq!(
+        (bench.endpoint.half_open(), bench.endpoint.load().hellos),
+        (0, 0)
+    );
 }

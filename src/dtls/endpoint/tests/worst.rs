@@ -1,7 +1,7 @@
 //! An established session with a hostile peer, which has the session's keys.
 
 use super::*;
-use crate::dtls::inbound::tests::encoded_fragment;
+use crate::dtls::dtls13::inbound::tests::encoded_fragment;
 
 fn message(kind: u8, number: u16, total: usize, length: usize) -> Vec<u8> {
     encoded_fragment(kind, number, total, 0, &vec![7; length])
@@ -32,7 +32,7 @@ fn authentic_but_unusable_records_are_not_queued() {
                 let datagrams = client.engine.send_as(bench.now, *content_type, content);
                 assert!(!datagrams.is_empty());
                 for datagram in datagrams {
-                    bench.demux.receive(bench.now, client.path, &datagram);
+                    bench.endpoint.receive(bench.now, client.path, &datagram);
                 }
             }
             let bytes = vec![*content_type, 1];
@@ -56,9 +56,9 @@ fn a_close_notify_and_a_fatal_alert_under_the_sessions_keys_end_it() {
             let mut client = bench.client(1);
             bench.established(&mut client);
             for datagram in client.engine.send_as(bench.now, 21, &alert) {
-                bench.demux.receive(bench.now, client.path, &datagram);
+                bench.endpoint.receive(bench.now, client.path, &datagram);
             }
-            assert_eq!(bench.demux.established(), 0, "{versions:?} {alert:?}");
+            assert_eq!(bench.endpoint.established(), 0, "{versions:?} {alert:?}");
         }
     }
 }
