@@ -58,7 +58,7 @@ pub struct Answers<'a> {
     pub peer_connection_id: Option<&'a [u8]>,
     /// RFC 9853.
     pub return_routability_check: bool,
-    /// The client takes a ticket (RFC 5077).
+    /// The client takes a ticket (RFC 5077), and its session may be resumed (RFC 7627 §5.4).
     pub session_ticket: bool,
 }
 
@@ -115,7 +115,9 @@ impl<'a> Offer<'a> {
             return_routability_check: config.return_routability_check()
                 && peer_connection_id.is_some()
                 && extensions.return_routability_check,
-            session_ticket: config.session_tickets() && extensions.session_ticket.is_some(),
+            session_ticket: config.session_tickets()
+                && extensions.extended_master_secret
+                && extensions.session_ticket.is_some(),
         };
         Ok(Offer {
             hello,
