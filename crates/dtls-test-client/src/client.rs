@@ -6,7 +6,7 @@ use crate::moves::Move;
 use crate::options::{Options, Resumable};
 use crate::random::SeededRandom;
 use dtls_server::alert::{Alert, AlertDescription};
-use dtls_server::association::{Association, Parameters};
+use dtls_server::association::{Association, MAX_OWN_CONNECTION_ID, Parameters};
 use dtls_server::crypto::key_exchange::{KeyShare, NamedGroup, SharedSecret};
 use dtls_server::crypto::key_schedule::{MasterSecret, Sender};
 use dtls_server::crypto::random::Random;
@@ -375,6 +375,8 @@ impl Client {
             .key_block(chosen.suite, &self.client_random, &chosen.server_random)
             .unwrap();
         let (own, peer) = match (&self.options.connection_id, &chosen.server_connection_id) {
+            // The engine's own can't be as long as a client's: what comes with a longer one is not read.
+            (Some(own), Some(peer)) if own.len() > MAX_OWN_CONNECTION_ID => (&[][..], &peer[..]),
             (Some(own), Some(peer)) => (&own[..], &peer[..]),
             _ => (&[][..], &[][..]),
         };
