@@ -8,6 +8,9 @@ use rcgen::{
 use rustls_pki_types::UnixTime;
 use std::time::Duration;
 
+mod keys;
+mod sent;
+
 /// 2026-01-01, in the middle of the validity periods of the certificates made here.
 pub(super) const NOW: u64 = 1_767_225_600;
 pub(super) const YEAR: u64 = 365 * 24 * 3600;

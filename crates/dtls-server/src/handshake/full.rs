@@ -197,6 +197,7 @@ fn terms(answers: &Answers<'_>, start: &Start<'_>) -> Terms {
     };
     Terms {
         extended_master_secret: answers.extended_master_secret,
+        return_routability_check: answers.return_routability_check,
         own_connection_id: own.to_vec(),
         peer_connection_id: peer.to_vec(),
         send_limit: answers.send_limit(),
