@@ -35,12 +35,9 @@ mod sessions;
 mod settings;
 
 pub use cipher_suites::CipherSuites;
+pub(crate) use cipher_suites::needs_rsa;
 pub(crate) use counters::Counters;
 pub use dtls_server::config::ExtendedMasterSecret;
-#[allow(
-    unused_imports,
-    reason = "for keys of the configuration that are being added"
-)]
 pub(crate) use dtls_server::suite::CipherSuite;
 pub use endpoint::Endpoint;
 pub use event::Event;
