@@ -384,7 +384,7 @@ impl Core {
                     self.tallies.handshakes.completed();
                     self.admit(now, session, path, &certificate, version);
                 }
-                dtls::Event::Moved { session, path } => self.sessions.moved(session, path),
+                dtls::Event::Moved { session, path } => self.moved(session, path),
                 dtls::Event::Plaintext { session, bytes } => {
                     if let Some(device) = self.sessions.received(now, session) {
                         let device = device.clone();
