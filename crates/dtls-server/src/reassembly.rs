@@ -2,11 +2,13 @@
 //! knows which of its bytes are there. Fragments may overlap, come in any order and any number of times.
 //!
 //! Until the keys are in use, fragments can be forged by everything that can send from the client's address. None of them may
-//! end the handshake or stop it, as long as no whole message is forged that the client could have sent:
+//! end the handshake or stop it, as long as no message is forged that the client could have sent, nor a part of one that the
+//! client sends in parts:
 //!
 //! * A fragment of another type or total length than those before it does not touch them. It begins a buffer of its own, and
 //!   the message is taken from the buffer that is complete first. If these get too many, the one to which nothing was added
 //!   for longest gives way, and the client's next repetition begins again.
+//! * A message that comes as a whole replaces the parts of it that are there.
 //! * What is ahead of the next message is kept only if a client could send it there, and gives way to everything that is
 //!   nearer.
 //! * What came as plaintext does not outlive the ChangeCipherSpec ([`Reassembly::discard_plaintext`]).

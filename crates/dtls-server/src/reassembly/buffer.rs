@@ -92,11 +92,18 @@ impl Buffer {
         (Reverse(self.header.message_seq), self.newest)
     }
 
-    /// Adds the bytes of a fragment that are not there yet. Those that are there stay as they are. `is_ahead`: the message is
-    /// still not the next one.
+    /// Adds the bytes of a fragment that are not there yet. Those that are there stay as they are, unless the fragment has all of
+    /// them: parts may be forged. `is_ahead`: the message is still not the next one.
     pub(super) fn insert(&mut self, fragment: &Fragment<'_>, is_ahead: bool, number: u64) {
         self.came_ahead &= is_ahead;
         self.newest = number;
+        if fragment.is_whole() && !self.is_complete() {
+            self.bytes.truncate(Header::LENGTH);
+            self.bytes.extend_from_slice(fragment.body);
+            self.missing = 0;
+            self.present = Vec::new();
+            return;
+        }
         let Ok(offset) = usize::try_from(fragment.header.fragment_offset) else {
             return;
         };
