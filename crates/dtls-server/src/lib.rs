@@ -28,10 +28,11 @@
 //! Until a handshake has keys, its messages are plaintext, and a datagram from the client's address may be of anyone who knows
 //! that address: its port, that it is shaking hands now, and the number of the next message, which is always the same.
 //!
-//! What such a forger sends has no effect, as long as it is not a whole handshake message: no fragment, whatever its length,
-//! offset, type, number or bytes, no alert, ChangeCipherSpec, application data, record of epoch 1 or repeated hello ends a
-//! handshake, stops it, or makes it keep more than its bound. Only who forges four fragments between each two of the client's,
-//! again and again, keeps a message that is in fragments from becoming complete.
+//! What such a forger sends has no effect, as long as it is neither a whole handshake message nor takes the place of a whole
+//! fragment of the client's: no other fragment, whatever its length, offset, type, number or bytes, no alert, ChangeCipherSpec,
+//! application data, record of epoch 1 or repeated hello ends a handshake, stops it, or makes it keep more than its bound. Only
+//! who forges several fragments between each two of the client's, again and again, keeps a message that is in fragments from
+//! becoming complete.
 //!
 //! A **whole forged message** ends this one handshake if it comes before the client's: one of any type in the place of
 //! the next one, or a message that clients send a place or two later (a forged ClientKeyExchange, with which the client's
