@@ -33,6 +33,7 @@ use crate::alert::{Alert, AlertDescription};
 use crate::association::{Association, Unprotected};
 use crate::config::Config;
 use crate::crypto::random::Random;
+use crate::crypto::transcript::Transcript;
 use crate::message::HandshakeType;
 use crate::reassembly::{Message, Reassembly};
 use crate::record::ContentType;
@@ -291,11 +292,14 @@ impl Handshake {
         self.state.suite()
     }
 
-    /// Bytes that are kept of messages that are not complete.
+    /// Bytes that are kept of what has come: messages that are not complete, the messages that the client's signature is over
+    /// (among them its certificates, and ours), and records that came too early.
     #[must_use]
     pub fn buffered(&self) -> usize {
         let held: usize = self.held.iter().map(|held| held.content.len()).sum();
-        self.reassembly.size().saturating_add(held)
+        let signed = self.state.transcript().and_then(Transcript::messages);
+        let sizes = [self.reassembly.size(), held, signed.map_or(0, <[u8]>::len)];
+        sizes.into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -47,7 +47,7 @@ struct Chosen {
 /// A client.
 pub struct Client {
     options: Options,
-    random: SeededRandom,
+    random: Box<dyn Random + Send>,
     client_random: [u8; 32],
     cookie: Vec<u8>,
     next_seq: u16,
@@ -75,12 +75,20 @@ impl Client {
     /// A client that has sent nothing. The seed decides about its randoms and keys.
     #[must_use]
     pub fn new(options: Options, seed: u64) -> Client {
-        let mut random = SeededRandom::new(seed);
+        Client::with_random(options, SeededRandom::new(seed))
+    }
+
+    /// A client with another source of randoms and keys.
+    ///
+    /// # Panics
+    /// There are no random bytes.
+    #[must_use]
+    pub fn with_random(options: Options, mut random: impl Random + Send + 'static) -> Client {
         let mut client_random = [0; 32];
         random.fill(&mut client_random).unwrap();
         Client {
             options,
-            random,
+            random: Box::new(random),
             client_random,
             cookie: Vec::new(),
             next_seq: 0,
@@ -133,6 +141,12 @@ impl Client {
     /// The keys.
     pub fn association(&mut self) -> Option<&mut Association> {
         self.association.as_mut()
+    }
+
+    /// The keys, without what only the handshake needs.
+    #[must_use]
+    pub fn into_association(self) -> Option<Association> {
+        self.association
     }
 
     /// The session, to resume it.
@@ -350,7 +364,7 @@ impl Client {
 
     fn client_key_exchange(&mut self) -> Option<Part> {
         let chosen = self.chosen.as_ref()?;
-        let share = KeyShare::generate(chosen.group?, &mut self.random).unwrap();
+        let share = KeyShare::generate(chosen.group?, self.random.as_mut()).unwrap();
         let mut body = Vec::new();
         ClientKeyExchange {
             public_key: share.public_key(),

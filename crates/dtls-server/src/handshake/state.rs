@@ -140,6 +140,19 @@ impl State {
         }
     }
 
+    /// The messages so far.
+    pub(super) const fn transcript(&self) -> Option<&Transcript> {
+        match self {
+            State::Certificate(exchange) | State::ClientKeyExchange(exchange, _) => {
+                Some(&exchange.transcript)
+            }
+            State::CertificateVerify(confirmation, _)
+            | State::ChangeCipherSpec(confirmation)
+            | State::Finished(confirmation) => Some(&confirmation.transcript),
+            State::Ended => None,
+        }
+    }
+
     /// Takes a ChangeCipherSpec. Returns whether it was due: otherwise it changes nothing.
     pub(super) fn take_change_cipher_spec(&mut self) -> bool {
         if let State::ChangeCipherSpec(_) = self
