@@ -8,6 +8,9 @@ use rcgen::{
 use rustls_pki_types::UnixTime;
 use std::time::Duration;
 
+mod keys;
+mod sent;
+
 /// 2026-01-01, in the middle of the validity periods of the certificates made here.
 pub(super) const NOW: u64 = 1_767_225_600;
 pub(super) const YEAR: u64 = 365 * 24 * 3600;
@@ -336,149 +339,6 @@ fn an_invalid_anchors_file_is_rejected_with_the_reason() {
         )
         .is_ok()
     );
-}
-
-fn pair_of(algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
-    let key = KeyPair::generate_for(algorithm).unwrap();
-    (
-        params("server").self_signed(&key).unwrap().pem(),
-        key.serialize_pem(),
-    )
-}
-
-fn read(certificate: &str, key: &str) -> Result<ServerCredentials, String> {
-    ServerCredentials::from_pem(certificate.as_bytes(), key.as_bytes())
-        .map_err(|error| error.to_string())
-}
-
-#[test]
-fn p256_and_p384_keys_are_accepted_and_debug_hides_them() {
-    for algorithm in [
-        &rcgen::PKCS_ECDSA_P256_SHA256,
-        &rcgen::PKCS_ECDSA_P384_SHA384,
-    ] {
-        let (certificate, key) = pair_of(algorithm);
-        let credentials = read(&certificate, &key).unwrap();
-        assert_eq!(format!("{credentials:?}"), "ServerCredentials(hidden)");
-    }
-}
-
-#[test]
-fn credentials_have_an_expiry() {
-    let (certificate, key) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
-    let credentials = read(&certificate, &key).unwrap();
-    let period = period::Period {
-        not_before: Moment::from_seconds(1_735_689_600),
-        not_after: Moment::from_seconds(1_798_761_600),
-    };
-    assert_eq!(credentials.period(), Some(period));
-    let expiry = credentials.expiry().unwrap();
-    assert_eq!(
-        (expiry.kind, expiry.at),
-        (ExpiryKind::Server, period.not_after)
-    );
-    assert!(expiry.name.contains("CN=server"), "{}", expiry.name);
-}
-
-#[test]
-fn keys_that_the_engine_does_not_support_are_rejected_by_kind() {
-    let (certificate, key) = pair_of(&rcgen::PKCS_ED25519);
-    assert!(read(&certificate, &key).unwrap_err().contains("Ed25519"));
-    let (good, _) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
-    assert!(
-        read(&good, &key)
-            .unwrap_err()
-            .contains("it is an Ed25519 key")
-    );
-    let (_, p521) = pair_of(&rcgen::PKCS_ECDSA_P521_SHA512);
-    assert!(read(&good, &p521).unwrap_err().contains("another curve"));
-    let (rsa_certificate, rsa) = pair_of(&rcgen::PKCS_RSA_SHA256);
-    assert!(read(&good, &rsa).unwrap_err().contains("it is an RSA key"));
-    assert!(
-        read(&rsa_certificate, &rsa)
-            .unwrap_err()
-            .contains("an RSA key")
-    );
-}
-
-#[test]
-fn a_key_of_another_certificate_is_rejected() {
-    let ((one, _), (_, other)) = (
-        pair_of(&rcgen::PKCS_ECDSA_P256_SHA256),
-        pair_of(&rcgen::PKCS_ECDSA_P256_SHA256),
-    );
-    assert!(read(&one, &other).unwrap_err().contains("does not belong"));
-}
-
-#[test]
-fn the_usual_mistakes_with_files_are_reported() {
-    let (certificate, key) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
-    let chain = format!("{certificate}{certificate}");
-    let cases = [
-        (chain.as_str(), key.as_str(), "2 certificates"),
-        (&key, &key, "private key, not a certificate"),
-        (&certificate, &certificate, "certificate, not a private key"),
-        (&certificate, &format!("{key}{key}"), "2 private keys"),
-        (&certificate, "", "no PRIVATE KEY"),
-        (&certificate, "0\u{1}\u{2}", "it is DER, not PEM"),
-        (
-            &certificate,
-            &key.replace("PRIVATE KEY-----\n", "ENCRYPTED PRIVATE KEY-----\n"),
-            "encrypted",
-        ),
-        (
-            &certificate,
-            &key[..key.len() - 30],
-            "-----END …----- line is missing",
-        ),
-        (
-            &certificate,
-            "-----BEGIN PRIVATE KEY-----\nSECRET!!\n-----END PRIVATE KEY-----",
-            "not base64",
-        ),
-        (
-            &certificate,
-            "-----BEGIN EC PRIVATE KEY-----\nU0VDUkVU\n-----END EC PRIVATE KEY-----",
-            "damaged EC key",
-        ),
-        (
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
-            &key,
-            "malformed",
-        ),
-    ];
-    for (certificate, key, message) in cases {
-        let wrong = read(certificate, key).unwrap_err();
-        assert!(
-            wrong.contains(message) && !wrong.contains("SECRET"),
-            "{message}: {wrong}"
-        );
-    }
-    // A key and its certificate in one file are fine, in either order.
-    let both = format!("{key}{certificate}");
-    assert!(read(&both, &both).is_ok());
-}
-
-#[test]
-fn a_sec1_key_is_converted_to_pkcs8() {
-    // RFC 5915's form, cut out of PKCS#8: SEQUENCE { version, algorithm, OCTET STRING { ECPrivateKey } }.
-    let key = KeyPair::generate().unwrap();
-    let certificate = params("server").self_signed(&key).unwrap().pem();
-    let pkcs8 = key.serialize_der();
-    let inner = pkcs8
-        .windows(2)
-        .rposition(|bytes| bytes == [0x30, 0x6b])
-        .unwrap();
-    let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &pkcs8[inner..]);
-    let sec1 = format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n");
-    let parameters =
-        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
-    let credentials = read(&certificate, &format!("{parameters}{sec1}")).unwrap();
-    let again = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(
-        &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
-        &credentials.ecdsa.private_key,
-    );
-    assert!(again.is_ok());
 }
 
 #[test]

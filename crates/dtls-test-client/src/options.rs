@@ -24,6 +24,8 @@ pub struct Options {
     pub renegotiation_info: bool,
     /// What goes into records to the client. `None`: no connection IDs.
     pub connection_id: Option<Vec<u8>>,
+    /// RFC 9853.
+    pub return_routability_check: bool,
     /// RFC 6066 §4.
     pub max_fragment_length: Option<MaxFragmentLength>,
     /// RFC 8449.
@@ -32,6 +34,8 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// Resumes this session.
     pub session: Option<Resumable>,
+    /// Takes tickets, and shows the session's (RFC 5077).
+    pub tickets: bool,
     /// Whether a flight is one datagram.
     pub packs: bool,
     /// The most bytes of a message in a record.
@@ -47,8 +51,10 @@ pub struct Options {
 /// A session that can be resumed.
 #[derive(Debug, Clone)]
 pub struct Resumable {
-    /// The session id.
+    /// The session id. Beside a ticket, it is the client's own and may be empty.
     pub id: Vec<u8>,
+    /// The ticket. Empty: there is none.
+    pub ticket: Vec<u8>,
     /// The master secret.
     pub master_secret: MasterSecret,
 }
@@ -64,10 +70,12 @@ impl Options {
             extended_master_secret: true,
             renegotiation_info: true,
             connection_id: Some(Vec::new()),
+            return_routability_check: true,
             max_fragment_length: None,
             record_size_limit: None,
             credentials: Some(credentials),
             session: None,
+            tickets: false,
             packs: false,
             fragment_length: usize::MAX,
             version: DTLS_1_2,

@@ -63,7 +63,13 @@ fn judge(
     let file = format!("{}{}", root.pem, authority.pem);
     let policy = ClientPolicy::new(Some(file.as_bytes()), Validity::Check).unwrap();
     let leaf = authority.issue(&with(params("meter"), leaf));
-    policy.verify_leaf(&leaf, at(NOW))
+    let verdict = policy.verify_leaf(&leaf, at(NOW));
+    // The same, if the client sends the authority's certificate.
+    let policy = ClientPolicy::new(Some(root.pem.as_bytes()), Validity::Check).unwrap();
+    let sent = crate::credentials::certificates(authority.pem.as_bytes()).unwrap();
+    let with_sent = policy.verify(&[&leaf, sent[0].as_ref()], at(NOW));
+    assert_eq!(with_sent.map(drop), verdict);
+    verdict
 }
 
 #[test]

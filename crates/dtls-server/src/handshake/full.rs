@@ -1,6 +1,6 @@
 //! Our first flight: what the hello and the configuration lead to.
 
-use super::flight::Item;
+use super::flight::{Item, PLAINTEXT_OVERHEAD};
 use super::state::{KeyExchange, State, Terms};
 use super::{HandshakeError, Start};
 use crate::alert::AlertDescription;
@@ -12,7 +12,7 @@ use crate::crypto::transcript::Transcript;
 use crate::message::certificate::{CertificateRequest, ClientCertificateType};
 use crate::message::client_hello::ClientHello;
 use crate::message::key_exchange::{ServerKeyExchange, ServerParameters};
-use crate::message::server_hello::ServerHello;
+use crate::message::server_hello::{ServerExtensions, ServerHello};
 use crate::message::{HandshakeType, HelloRandom, Numbers, whole};
 use crate::negotiation::{Answers, Offer, server_random};
 use crate::record::{DTLS_1_2, MAX_CONTENT};
@@ -94,6 +94,15 @@ impl<'a> Opening<'a> {
         negotiated.map_or(MAX_CONTENT, |length| usize::from(length.bytes()))
     }
 
+    /// The most bytes of a datagram. A client that asks for short fragments may have no more room for a datagram than for one
+    /// record: Californium drops what is longer.
+    pub(super) fn datagram_limit(&self) -> usize {
+        let offered = self.offer.offered_max_fragment_length();
+        offered.map_or(usize::MAX, |length| {
+            usize::from(length.bytes()).saturating_add(PLAINTEXT_OVERHEAD)
+        })
+    }
+
     /// The messages of a flight, with nothing but the ServerHello.
     pub(super) fn server_hello(
         &self,
@@ -113,7 +122,10 @@ impl<'a> Opening<'a> {
             random: self.server_random,
             session_id,
             cipher_suite: suite.number(),
-            extensions: answers.server_extensions(&self.terms.own_connection_id),
+            extensions: ServerExtensions {
+                session_ticket: self.terms.owes_ticket,
+                ..answers.server_extensions(&self.terms.own_connection_id)
+            },
         };
         messages.push(HandshakeType::SERVER_HELLO, |body| hello.write(body))?;
         Ok(messages)
@@ -188,15 +200,17 @@ fn terms(answers: &Answers<'_>, start: &Start<'_>) -> Terms {
     };
     Terms {
         extended_master_secret: answers.extended_master_secret,
+        return_routability_check: answers.return_routability_check,
         own_connection_id: own.to_vec(),
         peer_connection_id: peer.to_vec(),
         send_limit: answers.send_limit(),
         receive_limit: answers.receive_limit(),
-        session_id: match answers.extended_master_secret {
+        session_id: match answers.extended_master_secret && !answers.session_ticket {
             true => start.session_id.to_vec(),
-            // RFC 7627 §5.4: such a session is not resumed.
+            // RFC 7627 §5.4: such a session is not resumed; RFC 5077 §3.4: or by its ticket.
             false => Vec::new(),
         },
+        owes_ticket: answers.session_ticket,
     }
 }
 
