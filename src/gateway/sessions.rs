@@ -167,6 +167,20 @@ impl Sessions {
         }
     }
 
+    /// The client has another address.
+    pub(crate) fn moved(&mut self, session: SessionId, path: Path) {
+        let Some(peer) = self.peers.get_mut(&session) else {
+            return;
+        };
+        let before = peer.host();
+        peer.remote = path.canonical_remote();
+        let after = peer.host();
+        // One whose device was removed from the registry has no place by its source.
+        if before != after && self.unregistered.remove(before, &session) {
+            self.unregistered.add(after, session);
+        }
+    }
+
     /// Notes that a request was answered, or a notification acknowledged.
     pub(crate) fn served(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
