@@ -62,7 +62,7 @@ impl Core {
         for output in outputs.drain(..) {
             match output {
                 Output::Send(bytes) => {
-                    self.demux.send(now, session, &bytes);
+                    self.sessions.dtls.send(now, session, &bytes);
                     self.tap.send(|| self.sent(session, &bytes));
                 }
                 Output::Request(exchange, request) => {

@@ -150,8 +150,7 @@ fn class_12_a_hello_verify_request_has_the_numbers_of_the_hello() {
     let now = start();
     let cookies = cookies(now);
     // Also the highest, although no handshake can follow from there.
-    for (message_seq, record_sequence) in
-        [(0, 0), (0, 7), (1, 8), (3, MAX_SEQUENCE), (u16::MAX, 2)]
+    for (message_seq, record_sequence) in [(0, 0), (0, 7), (1, 8), (3, MAX_SEQUENCE), (u16::MAX, 2)]
     {
         let hello = Hello {
             message_seq,
