@@ -52,8 +52,4 @@ impl Resumption {
     pub(super) fn remove(&mut self, id: &[u8; SESSION_ID_LENGTH]) {
         self.sessions.remove(id);
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.sessions.len()
-    }
 }

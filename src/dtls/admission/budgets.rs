@@ -10,6 +10,8 @@ pub(in crate::dtls) enum Budget {
     CookieReplies,
     /// Beyond them, replies to first hellos that are repeated.
     RepliesToRepeated,
+    /// Replies to hellos of DTLS 1.2 with a wrong cookie, which has expired if the client is honest.
+    RepliesToWrongCookies,
     /// Hellos in fragments, of which the first has a valid cookie.
     FragmentedWithCookie,
     /// Hellos that need an engine before they have a cookie (DTLS 1.3).
@@ -19,9 +21,10 @@ pub(in crate::dtls) enum Budget {
 }
 
 impl Budget {
-    const ALL: [Budget; 5] = [
+    const ALL: [Budget; 6] = [
         Budget::CookieReplies,
         Budget::RepliesToRepeated,
+        Budget::RepliesToWrongCookies,
         Budget::FragmentedWithCookie,
         Budget::EngineBeforeCookie,
         Budget::HandshakeRepeats,
@@ -32,7 +35,8 @@ impl Budget {
             // Each takes a MAC and a datagram, and no memory.
             Budget::CookieReplies => hellos.saturating_mul(2),
             Budget::RepliesToRepeated => hellos,
-            Budget::FragmentedWithCookie
+            Budget::RepliesToWrongCookies
+            | Budget::FragmentedWithCookie
             | Budget::EngineBeforeCookie
             | Budget::HandshakeRepeats => hellos.div_ceil(2),
         }

@@ -38,7 +38,7 @@ impl Admission {
                 if !is_first {
                     // RFC 6347 §4.2.1: an invalid cookie counts as none.
                     counters.unknown_cookies += 1;
-                    if !self.may_reply(now, path, &hello.random) {
+                    if !self.budgets.take(now, Budget::RepliesToWrongCookies) {
                         counters.over_hello_budget += 1;
                         return Admitted::Nothing;
                     }

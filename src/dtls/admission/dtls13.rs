@@ -69,7 +69,7 @@ impl Admission {
         }
         // The engine would silently ignore a hello without a common cipher suite, and the client would repeat it.
         let mut offered = hello.cipher_suites.iter();
-        if !hello.cipher_suites.is_empty() && !offered.any(|it| supported.dtls13.contains(it)) {
+        if !hello.cipher_suites.is_empty() && !offered.any(|it| supported.suites.contains(it)) {
             counters.handshakes_failed += 1;
             let failure = HandshakeFailure::no_common_cipher_suite(&hello.cipher_suites);
             // Not where a device has a session: the address may be forged.

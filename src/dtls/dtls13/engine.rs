@@ -130,23 +130,10 @@ impl Settings {
 
     /// What the engine supports, by number.
     pub(crate) fn supported(&self) -> Supported {
-        let dtls12 = self.config.dtls12_cipher_suites();
-        let dtls13 = self.config.dtls13_cipher_suites();
+        let suites = self.config.dtls13_cipher_suites();
         let groups = self.config.kx_groups();
         Supported {
-            versions: self.versions,
-            dtls12: match self.versions {
-                Versions::Only13 => Vec::new(),
-                Versions::Only12 | Versions::Both => {
-                    dtls12.map(|suite| suite.suite().as_u16()).collect()
-                }
-            },
-            dtls13: match self.versions {
-                Versions::Only12 => Vec::new(),
-                Versions::Only13 | Versions::Both => {
-                    dtls13.map(|suite| suite.suite().as_u16()).collect()
-                }
-            },
+            suites: suites.map(|suite| suite.suite().as_u16()).collect(),
             groups: groups.map(|group| group.name().as_u16()).collect(),
         }
     }

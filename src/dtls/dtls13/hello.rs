@@ -1,7 +1,6 @@
-//! Parses an unfragmented ClientHello, to answer it with a cookie and without state (RFC 6347 §4.2.1, RFC 9147 §5.1).
+//! Parses an unfragmented ClientHello, to answer it with a cookie and without state (RFC 9147 §5.1).
 //!
-//! The reply is the engine's, byte for byte: a HelloVerifyRequest, or the HelloRetryRequest that is part of the transcript
-//! (RFC 8446 §4.4.1). When the client returns its cookie, a new engine first gets the previous hello, which is the same
+//! The reply is the engine's, byte for byte: the HelloRetryRequest that is part of the transcript (RFC 8446 §4.4.1). When the client returns its cookie, a new engine first gets the previous hello, which is the same
 //! without the cookie, and is then in the state that it would have had if it had existed all along.
 //!
 //! Hellos that leave any doubt are not parsed: fragmented ones, those whose next one may differ for another reason (no key
@@ -12,7 +11,6 @@
 mod reply;
 
 use super::supported::Supported;
-use crate::dtls::Versions;
 use crate::dtls::record::{self, Cursor};
 
 /// A hello up to this size has room for a cookie in one datagram, whoever sends it: IPv6 carries 1280 bytes everywhere.
@@ -21,8 +19,6 @@ const LARGEST: usize = 1100;
 const LARGEST_OF_ALL: usize = 1500;
 /// RFC 5246 §7.4.1.2.
 const LONGEST_SESSION_ID: u8 = 32;
-/// Cookies that a client may need: more than one if it received the reply to a forged hello. Bounded against endless ones.
-const MAX_COOKIES: u16 = 3;
 
 /// `legacy_version` of a hello.
 const DTLS12: u16 = 0xfefd;
@@ -42,27 +38,19 @@ mod extension {
     pub(super) const KEY_SHARE: u16 = 51;
 }
 
-/// The version that is negotiated with a hello.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
-    Dtls12,
-    /// DTLS 1.3, with the cipher suite for the HelloRetryRequest.
-    Dtls13(u16),
-}
-
 /// An unfragmented ClientHello that can be answered with a cookie, or returns one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct StatelessHello<'a> {
     /// The `message_seq`.
     pub sequence: u16,
     pub random: [u8; 32],
-    /// The version that would be negotiated.
-    pub version: Version,
+    /// The cipher suite that would be negotiated.
+    pub suite: u16,
     /// The cookie that it returns; empty if it has none.
     pub cookie: &'a [u8],
     /// The length of the message's body.
     pub length: u16,
-    /// The message's body without its cookie: in DTLS 1.2 the field's value, in 1.3 the extension.
+    /// The message's body without the extension with its cookie.
     parts: Parts<'a>,
 }
 
@@ -113,23 +101,18 @@ impl<'a> StatelessHello<'a> {
             return None;
         }
         let extensions = Extensions::read(block, &supported.groups)?;
-        let first_of = |ours: &[u16]| suites.iter().copied().find(|suite| ours.contains(suite));
-        let is_13 = extensions.offers_13 && supported.versions != Versions::Only12;
-        let (version, cookie) = if is_13 {
-            if !cookie12.is_empty() || extensions.may_change || !extensions.has_key_share {
-                return None;
-            }
-            (
-                Version::Dtls13(first_of(&supported.dtls13)?),
-                extensions.cookie,
-            )
-        } else {
-            if supported.versions == Versions::Only13 {
-                return None;
-            }
-            first_of(&supported.dtls12)?;
-            (Version::Dtls12, cookie12)
-        };
+        let is_ours = |suite: &u16| supported.suites.contains(suite);
+        let suite = suites.into_iter().find(is_ours)?;
+        let cookie = extensions.cookie;
+        // Not the field of DTLS 1.2 (RFC 9147 §5.3).
+        let has_other_cookie = !cookie12.is_empty();
+        if !extensions.offers_13
+            || has_other_cookie
+            || extensions.may_change
+            || !extensions.has_key_share
+        {
+            return None;
+        }
         // With a cookie it is longer than before, and it is stored until its handshake starts.
         let largest = match (cookie.is_empty(), extensions.has_padding) {
             (true, false) => LARGEST,
@@ -138,27 +121,18 @@ impl<'a> StatelessHello<'a> {
         if datagram.len() > largest {
             return None;
         }
-        let expected = match (version, cookie.is_empty()) {
-            (Version::Dtls12, true) => 0..=0,
-            (Version::Dtls12, false) => 1..=MAX_COOKIES,
-            (Version::Dtls13(_), true) => 0..=0,
-            (Version::Dtls13(_), false) => 1..=1,
-        };
-        expected.contains(&sequence).then_some(StatelessHello {
+        let expected = u16::from(!cookie.is_empty());
+        (sequence == expected).then_some(StatelessHello {
             sequence,
             random,
-            version,
+            suite,
             cookie,
             length: u16::try_from(all.len()).ok()?,
             parts: Parts {
                 head,
                 middle,
                 has_extensions,
-                extensions: if is_13 {
-                    extensions.without_cookie
-                } else {
-                    [block, &[]]
-                },
+                extensions: extensions.without_cookie,
             },
         })
     }

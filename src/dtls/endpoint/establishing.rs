@@ -8,6 +8,7 @@ use crate::dtls::resumption::Chain;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
+use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
 use std::time::Instant;
 
@@ -117,11 +118,8 @@ impl<T> Endpoint<T> {
             })),
             resumption_id,
         };
-        let connection_id = connection.connection_id().to_vec();
-        let id = self.sessions.insert(connection);
-        self.index.add_session(path, &connection_id, id);
-        self.arm(id);
         self.counters.handshakes_completed += 1;
+        let id = self.add_connection(connection);
         self.events.push_back(Event::Established {
             session: id,
             path,
@@ -129,6 +127,68 @@ impl<T> Endpoint<T> {
             version,
         });
         id
+    }
+
+    fn add_connection(&mut self, connection: Connection) -> SessionId {
+        let (path, connection_id) = (connection.path, connection.connection_id().to_vec());
+        let id = self.sessions.insert(connection);
+        self.index.add_session(path, &connection_id, id);
+        self.arm(id);
+        id
+    }
+
+    /// Goes on with a session of DTLS 1.2 that was established earlier, as if its handshake had completed now. `chain`: its
+    /// client's certificates, its own first. Who imports it has judged them.
+    ///
+    /// `None`: there is no room, or another session has its connection ID or, if it has none, its path; or the connection ID has
+    /// another length than those of this endpoint.
+    pub fn import(
+        &mut self,
+        now: Instant,
+        path: Path,
+        association: Association,
+        chain: Vec<Vec<u8>>,
+    ) -> Option<SessionId> {
+        let certificate = chain.first()?.clone();
+        let connection_id = association.own_connection_id();
+        let is_free = match connection_id.len() {
+            0 => self.index.established(path).is_none(),
+            length => {
+                length == self.index.connection_id_length()
+                    && self.index.session_with(connection_id).is_none()
+                    && self.index.handshake_with(connection_id).is_none()
+            }
+        };
+        if !is_free || self.established() >= self.parameters.sessions {
+            return None;
+        }
+        let session = self.add_connection(Connection {
+            engine: Engine::Dtls12(association),
+            path,
+            unproven: None,
+            deadline: now + self.parameters.session_idle,
+            timer: Slot::default(),
+            certificate: CertificateTag::of(&certificate),
+            chain: self.policy.verifies_chains().then(|| Chain::new(chain)),
+            fresh: None,
+            resumption_id: [0; 32],
+        });
+        self.events.push_back(Event::Established {
+            session,
+            path,
+            certificate,
+            version: "1.2",
+        });
+        Some(session)
+    }
+
+    /// What a session of DTLS 1.2 is, to store it: see [`Association::export`]. `None` in DTLS 1.3.
+    pub fn export(&self, id: SessionId) -> Option<(Path, &Association)> {
+        let connection = self.sessions.get(id)?;
+        match &connection.engine {
+            Engine::Dtls12(association) => Some((connection.path, association)),
+            Engine::Dtls13(_) => None,
+        }
     }
 
     /// A session has brought application data.

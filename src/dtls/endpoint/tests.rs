@@ -16,6 +16,8 @@ mod bounds;
 mod cookies;
 mod crowding;
 mod forged;
+mod moving;
+mod resuming;
 mod sources;
 mod unregistered;
 mod worst;

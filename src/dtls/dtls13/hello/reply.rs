@@ -1,56 +1,45 @@
-//! The reply to a hello, and the hello before one with a cookie: both byte for byte, because in DTLS 1.3 they are part of the
-//! transcript.
+//! The reply to a hello, and the hello before one with a cookie: both byte for byte, because they are part of the transcript.
 
-use super::{DTLS13, NULL_COMPRESSION, Parts, StatelessHello, Version, extension};
+use super::{DTLS13, NULL_COMPRESSION, Parts, StatelessHello, extension};
 use crate::dtls::dtls13::cookie::{self, Cookie};
 use crate::dtls::record::{self, Cursor};
 
-const HELLO_VERIFY_REQUEST: u8 = 3;
 const SERVER_HELLO: u8 = 2;
 
 impl StatelessHello<'_> {
     /// The reply with a cookie.
     pub(crate) fn reply(&self, cookie: &Cookie) -> Vec<u8> {
-        match self.version {
-            Version::Dtls12 => {
-                // RFC 6347 §4.2.1: the version is DTLS 1.0 here, independent of the negotiation.
-                let body = [&[254, 255, 32], cookie.as_slice()].concat();
-                message(HELLO_VERIFY_REQUEST, self.sequence, &body)
-            }
-            Version::Dtls13(suite) => {
-                let mut body = vec![254, 253];
-                body.extend(record::HELLO_RETRY_RANDOM);
-                body.push(0);
-                body.extend(suite.to_be_bytes());
-                body.push(NULL_COMPRESSION);
-                let mut extensions = Vec::new();
-                extensions.extend(extension::SUPPORTED_VERSIONS.to_be_bytes());
-                extensions.extend([0, 2]);
-                extensions.extend(DTLS13.to_be_bytes());
-                extensions.extend(extension::COOKIE.to_be_bytes());
-                extensions.extend([0, 34, 0, 32]);
-                extensions.extend(cookie);
-                body.extend(prefixed(&extensions));
-                body.extend(extensions);
-                message(SERVER_HELLO, self.sequence, &body)
-            }
-        }
+        let mut body = vec![254, 253];
+        body.extend(record::HELLO_RETRY_RANDOM);
+        body.push(0);
+        body.extend(self.suite.to_be_bytes());
+        body.push(NULL_COMPRESSION);
+        let mut extensions = Vec::new();
+        extensions.extend(extension::SUPPORTED_VERSIONS.to_be_bytes());
+        extensions.extend([0, 2]);
+        extensions.extend(DTLS13.to_be_bytes());
+        extensions.extend(extension::COOKIE.to_be_bytes());
+        extensions.extend([0, 34, 0, 32]);
+        extensions.extend(cookie);
+        body.extend(prefixed(&extensions));
+        body.extend(extensions);
+        message(SERVER_HELLO, self.sequence, &body)
     }
 
     /// Whether more than the cookie was added to it. Then the previous hello, which in DTLS 1.3 is part of the transcript,
     /// can't be reconstructed.
     pub(crate) fn has_grown(&self) -> bool {
         let before = cookie::hello_length(self.cookie).map_or(0, usize::from);
-        matches!(self.version, Version::Dtls13(_)) && self.without_cookie(0).len() > before
+        self.without_cookie(0).len() > before
     }
 
     /// The hellos before this one, without a cookie.
     pub(crate) fn previous_hellos(&self) -> Vec<Vec<u8>> {
         let mut body = self.without_cookie(0);
-        // By how much the cookie has shortened the padding. In DTLS 1.2 the first hello is not part of the transcript.
+        // By how much the cookie has shortened the padding.
         let length = cookie::hello_length(self.cookie).map_or(0, usize::from);
         let lost = length.saturating_sub(body.len());
-        if lost > 0 && matches!(self.version, Version::Dtls13(_)) {
+        if lost > 0 {
             body = self.without_cookie(lost);
         }
         let hello = |sequence| message(record::CLIENT_HELLO, sequence, &body);

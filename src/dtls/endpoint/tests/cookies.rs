@@ -64,8 +64,8 @@ fn an_expired_cookie_costs_no_engine_and_its_client_is_answered() {
 
 #[test]
 fn a_fragmented_hello_of_an_unknown_handshake_gets_an_alert() {
-    let mut bench = in_version(Versions::Only12);
-    let mut fragment = fragmented(&forged_hello(&bench, Versions::Only12), 60).remove(0);
+    let mut bench = in_version(Versions::Only13);
+    let mut fragment = fragmented(&forged_hello(&bench, Versions::Only13), 60).remove(0);
     fragment[18] = 1;
     bench.endpoint.receive(bench.now, path(1), &fragment);
     bench.assert_empty();
@@ -104,8 +104,12 @@ fn a_wrong_cookie_ends_only_its_own_handshake_with_an_alert() {
 
 #[test]
 fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() {
-    for versions in [Versions::Only12, Versions::Only13] {
-        for length in [100, 60, 50] {
+    // In DTLS 1.2 the first fragment has at least what the cookie is bound to.
+    for (versions, lengths) in [
+        (Versions::Only12, [100, 90, 80]),
+        (Versions::Only13, [100, 60, 50]),
+    ] {
+        for length in lengths {
             let mut bench = in_version(versions);
             let mut device = bench.client(1);
             let feed = |bench: &mut Bench, hello: Vec<u8>, numbered: usize| {
@@ -136,9 +140,9 @@ fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() 
 
 #[test]
 fn a_client_that_is_sent_two_cookies_may_return_either() {
-    for versions in [Versions::Only12, Versions::Only13] {
-        for first in [0, 1] {
-            let mut bench = in_version(versions);
+    for first in [0, 1] {
+        {
+            let mut bench = in_version(Versions::Only13);
             let mut device = bench.client(1);
             let hello = device.outbox.remove(0);
             // Once in one record, and once in two, which needs an engine.
@@ -206,7 +210,7 @@ fn a_late_copy_of_the_first_hello_does_not_invalidate_the_cookie_of_a_fragmented
     let mut device = bench.client(1);
     let first = device.outbox[0].clone();
     bench.step(&mut device);
-    let pieces = fragmented_hello(&mut device, 120);
+    let pieces = fragmented_hello(&mut device, 80);
     assert!(pieces.len() > 1);
     bench.endpoint.receive(bench.now, device.path, &pieces[0]);
     bench.endpoint.receive(bench.now, device.path, &first);
@@ -228,11 +232,11 @@ fn fragmented_hellos_with_a_cookie_do_not_compete_with_those_without() {
     let mut device = bench.client(1);
     bench.step(&mut device);
     let forged = bench.hello_in_records(2);
-    for port in 1000..1005 {
+    for port in 1000..1100 {
         bench.endpoint.receive(bench.now, path(port), &forged);
     }
-    assert_eq!(bench.endpoint.counters().over_hello_budget, 2);
-    device.outbox = fragmented_hello(&mut device, 120);
+    assert!(bench.endpoint.counters().over_hello_budget > 80);
+    device.outbox = fragmented_hello(&mut device, 80);
     bench.established(&mut device);
 }
 
@@ -243,15 +247,14 @@ fn a_pending_hello_that_also_comes_fragmented_starts_one_handshake() {
     bench.step(&mut device);
     let whole = device.outbox[0].clone();
     bench.endpoint.receive(bench.now, device.path, &whole);
-    for piece in fragmented_hello(&mut device, 120) {
+    for piece in fragmented_hello(&mut device, 80) {
         bench.endpoint.receive(bench.now, device.path, &piece);
     }
     let load = bench.endpoint.load();
-    assert_eq!((bench.endpoint.half_open(), load.pending_hellos), (1, 1));
+    assert_eq!((bench.endpoint.half_open(), load.pending_hellos), (0, 1));
     bench.pass(SECOND / 100);
     let load = bench.endpoint.load();
     assert_eq!((bench.endpoint.half_open(), load.pending_hellos), (1, 0));
-    assert_eq!(bench.endpoint.counters().without_effect, 1);
     bench.established(&mut device);
 }
 

@@ -106,6 +106,16 @@ fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Whole messages in the place of the next one. In DTLS 1.2 nothing distinguishes them from the client's, so they end this one
+/// handshake: see the documentation of `dtls_server`.
+const WHOLE: [&str; 5] = [
+    "an empty Certificate of length 0",
+    "a malformed Certificate",
+    "a malformed ClientKeyExchange",
+    "another message in the place of its Certificate",
+    "a HelloRequest",
+];
+
 /// How a client packs its flight.
 #[derive(Debug, Clone, Copy)]
 enum Packing {
@@ -195,6 +205,9 @@ fn every_forgery(versions: Versions, packings: &[Packing]) {
         let (completes, length) = run(versions, *packing, usize::MAX, &[]);
         assert!(completes, "{versions:?} {packing:?}, nothing forged");
         for (what, forged) in forgeries() {
+            if versions == Versions::Only12 && WHOLE.contains(&what) {
+                continue;
+            }
             for at in 0..length {
                 tried += 1;
                 if !run(versions, *packing, at, &forged).0 {
@@ -203,7 +216,7 @@ fn every_forgery(versions: Versions, packings: &[Packing]) {
             }
         }
     }
-    assert!(tried >= forgeries().len() * packings.len());
+    assert!(tried >= (forgeries().len() - WHOLE.len()) * packings.len());
     assert!(ended.is_empty(), "{} of {tried}: {ended:#?}", ended.len());
 }
 

@@ -7,10 +7,11 @@ fn message(kind: u8, number: u16, total: usize, length: usize) -> Vec<u8> {
     encoded_fragment(kind, number, total, 0, &vec![7; length])
 }
 
-/// The engine may queue five records. Unusable ones would fill its queue and end the session, or stay for ever.
+/// The engine of DTLS 1.3 may queue five records. Unusable ones would fill its queue and end the session, or stay for ever.
 #[test]
 fn authentic_but_unusable_records_are_not_queued() {
-    for versions in [Versions::Only12, Versions::Only13] {
+    {
+        let versions = Versions::Only13;
         let mut bench = in_version(versions);
         let mut client = bench.client(1);
         let session = bench.established(&mut client);
