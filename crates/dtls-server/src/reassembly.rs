@@ -155,24 +155,31 @@ impl Reassembly {
             });
         }
         self.count = self.count.saturating_add(1);
-        let mut is_kept = false;
-        // It may go on what the client has sent as well as what was forged.
-        for buffer in self
+        // It may go on what the client has sent as well as what was forged. Unless it goes on something that nothing contradicts,
+        // it may also be the first one of the client's.
+        let (mut is_kept, mut begins) = (false, true);
+        let same = self
             .buffers
             .iter_mut()
-            .filter(|buffer| buffer.is_of(&header))
-        {
-            is_kept |= buffer.insert(fragment, is_ahead, self.count);
+            .filter(|buffer| buffer.is_of(&header));
+        for buffer in same {
+            if buffer.insert(fragment, is_ahead, self.count) {
+                is_kept = true;
+                begins &= buffer.is_contradicted();
+            }
         }
-        if is_kept {
+        if !begins {
             return Insertion::Kept;
         }
         let buffer = Buffer::new(fragment, length, is_ahead, self.count);
-        if !self.make_room(&buffer) {
-            return Insertion::Dropped(Reason::NoRoom);
+        if self.make_room(&buffer) {
+            self.buffers.push(buffer);
+            return Insertion::Kept;
         }
-        self.buffers.push(buffer);
-        Insertion::Kept
+        match is_kept {
+            true => Insertion::Kept,
+            false => Insertion::Dropped(Reason::NoRoom),
+        }
     }
 
     /// Takes the next message if it is complete. One of an `expected` type comes before any other.

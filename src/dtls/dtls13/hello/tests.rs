@@ -3,9 +3,9 @@
 use super::reply::{message, padded, prefixed};
 use super::*;
 use crate::credentials::ServerCredentials;
-use crate::dtls::{Parameters, Versions};
 use crate::dtls::dtls13::cookie::Cookie;
 use crate::dtls::dtls13::engine::{Engine, EngineOutput, Settings};
+use crate::dtls::{Parameters, Versions};
 use std::time::Instant;
 use zeroize::Zeroizing;
 

@@ -193,19 +193,21 @@ fn a_late_copy_of_a_fragmented_first_hello_drops_no_pending_hello() {
 }
 
 #[test]
-fn while_draining_a_hello_that_starts_nothing_ends_no_handshake() {
-    let mut bench = in_version(Versions::Only13);
-    let mut device = bench.client(1);
-    let hello = device.outbox.remove(0);
-    bench.endpoint.receive(bench.now, device.path, &hello);
-    let again = fragmented(&hello, hello.len() / 2).concat();
-    bench.endpoint.receive(bench.now, device.path, &again);
-    let ours = bench.sent(device.path).remove(0);
-    let outputs = device.engine.receive(bench.now, &ours).unwrap();
-    device.take(outputs);
-    bench.endpoint.stop_accepting();
-    assert_eq!(bench.endpoint.half_open(), 1);
-    let with_cookie = device.outbox.remove(0);
-    bench.endpoint.receive(bench.now, device.path, &with_cookie);
-    assert_eq!(bench.endpoint.half_open(), 1);
+fn while_draining_a_handshake_under_way_completes_and_none_begins() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut bench = in_version(versions);
+        let (mut device, mut other) = (bench.client(1), bench.client(2));
+        bench.step(&mut device);
+        bench.step(&mut device);
+        bench.step(&mut other);
+        bench.endpoint.stop_accepting();
+        bench.exchange(&mut other);
+        assert_eq!(bench.endpoint.counters().hellos_while_closed, 1);
+        assert_eq!(
+            (bench.endpoint.half_open(), bench.endpoint.pending_hellos()),
+            (1, 0)
+        );
+        bench.established(&mut device);
+        assert!(!other.connected);
+    }
 }
