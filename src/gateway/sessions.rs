@@ -193,8 +193,7 @@ impl Sessions {
             return;
         };
         let before = peer.host();
-        peer.remote = path.canonical_remote();
-        peer.endpoint.path_changed();
+        peer.set_remote(path.remote);
         let host = peer.host();
         // One whose device was removed from the registry has no place by its source.
         if host != before && self.unregistered.remove(before, &session) {

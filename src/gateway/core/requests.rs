@@ -16,7 +16,6 @@ use crate::quotas::in_flight::{Full, Holder};
 use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
-use shares::source;
 use std::time::Instant;
 
 /// Seconds after which a device may try again when too many calls are in flight.
@@ -55,7 +54,7 @@ impl Core {
             bodies: &self.bodies,
             holder: match &peer.device {
                 Some(device) => coap::Holder::Device(&device.name),
-                None => coap::Holder::Source(source::host(peer.remote.ip())),
+                None => coap::Holder::Source(peer.host()),
             },
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,

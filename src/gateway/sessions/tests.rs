@@ -105,7 +105,7 @@ fn an_unregistered_session_counts_for_its_new_address() {
         bench.sessions.moved(registered, path(2, port));
     }
     assert_eq!(
-        bench.sessions.get(moving).unwrap().remote,
+        bench.sessions.get(moving).unwrap().remote(),
         path(2, 2).remote
     );
     let (_, admission) = bench.admit(path(3, 1), None);
