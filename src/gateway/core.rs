@@ -23,7 +23,7 @@ use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::credentials::ClientPolicy;
 use crate::device::{CertificateId, Device, Registry};
-use crate::dtls::{self, Demux, Path, SessionId, Transmit};
+use crate::dtls::{self, Endpoint, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
@@ -69,7 +69,7 @@ pub(crate) struct Load {
     pub(crate) ready: usize,
     pub(crate) peers: crate::gateway::sessions::Load,
     pub(crate) relays: crate::relay::table::Load,
-    pub(crate) demux: dtls::demux::Load,
+    pub(crate) demux: dtls::endpoint::Load,
 }
 
 /// The counters of each room.
@@ -86,7 +86,6 @@ pub struct RoomCounters<'a> {
 pub struct Core {
     settings: Settings,
     registry: Arc<Registry>,
-    demux: Demux,
     sessions: Sessions,
     relays: RelayTable,
     relay_calls: RelayCalls,
@@ -116,14 +115,16 @@ impl Core {
     /// `seed` should be random; a test chooses it.
     pub fn new(
         settings: Settings,
-        engine: dtls::engine::Settings,
+        engine: dtls::Settings,
         policy: ClientPolicy,
         registry: Arc<Registry>,
         seed: u64,
     ) -> Core {
         Core {
-            demux: Demux::new(settings.dtls, engine, policy),
-            sessions: Sessions::new(settings.limits),
+            sessions: Sessions::new(
+                settings.limits,
+                Endpoint::new(settings.dtls, engine, policy),
+            ),
             relays: RelayTable::new(
                 settings.relay,
                 settings.downlink,
@@ -156,7 +157,7 @@ impl Core {
 
     /// Sets the wall clock, which decides whether certificates are valid. It may jump.
     pub fn set_unix_time(&mut self, unix_time: UnixTime) {
-        self.demux.set_unix_time(unix_time);
+        self.sessions.dtls.set_unix_time(unix_time);
     }
 
     /// Sends a copy of everything to this tap from now on.
@@ -167,7 +168,9 @@ impl Core {
     /// Handles a datagram, or queues it if its device had its share of the turn.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         if self.turns.count_arrival(now) {
-            let holder = self.peer_at(path).map(Peer::holder);
+            let session = self.sessions.dtls.session_of(path, datagram);
+            let peer = session.and_then(|session| self.sessions.get(session));
+            let holder = peer.map(Peer::holder);
             match self.turns.decide(holder, path, datagram) {
                 Turn::Now => {}
                 Turn::Later => return,
@@ -180,10 +183,6 @@ impl Core {
         self.handle_datagram(now, path, datagram);
     }
 
-    fn peer_at(&self, path: Path) -> Option<&Peer> {
-        self.sessions.get(self.demux.established_at(path)?)
-    }
-
     /// How many datagrams were handled in the current turn. Queued ones do not count.
     pub fn handled_in_turn(&self) -> usize {
         self.turns.handled()
@@ -191,7 +190,7 @@ impl Core {
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.tap.begin(now, datagram.len());
-        self.demux.receive(now, path, datagram);
+        self.sessions.dtls.receive(now, path, datagram);
         self.settle(now);
     }
 
@@ -230,7 +229,7 @@ impl Core {
             self.handle_datagram(now, path, &datagram);
         }
         self.tap.begin(now, 0);
-        self.demux.handle_timeout(now);
+        self.sessions.dtls.handle_timeout(now);
         self.settle(now);
         for _ in 0..TIMERS_PER_CALL {
             let Some(session) = self.sessions.pop_due(now) else {
@@ -259,7 +258,7 @@ impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let deadlines = [
-            self.demux.next_timeout(),
+            self.sessions.dtls.next_timeout(),
             self.sessions.next_timeout(),
             self.relays.next_timeout(),
             self.packages.next_timeout(),
@@ -273,7 +272,7 @@ impl Core {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.demux.poll_transmit()
+        self.sessions.dtls.poll_transmit()
     }
 
     /// The next upstream call to make. [`complete`](Self::complete) must follow, once.
@@ -300,7 +299,7 @@ impl Core {
     /// Counted since the start.
     pub fn counters(&self) -> RoomCounters<'_> {
         RoomCounters {
-            dtls: self.demux.counters(),
+            dtls: self.sessions.dtls.counters(),
             coap: &self.coap_counters,
             gateway: &self.counters,
             relay: self.relays.counters(),
@@ -310,17 +309,17 @@ impl Core {
 
     /// The number of established sessions.
     pub fn sessions(&self) -> usize {
-        self.demux.established()
+        self.sessions.dtls.established()
     }
 
     /// Sessions and handshakes that have ended since the start, for whatever reason.
     pub fn sessions_and_handshakes_ended(&self) -> u64 {
-        self.demux.ended()
+        self.sessions.dtls.ended()
     }
 
     /// The number of half-open handshakes.
     pub fn half_open(&self) -> usize {
-        self.demux.half_open()
+        self.sessions.dtls.half_open()
     }
 
     /// The number of calls for devices' requests that have not ended.
@@ -332,8 +331,8 @@ impl Core {
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         Load {
-            sessions: self.demux.established(),
-            half_open: self.demux.half_open(),
+            sessions: self.sessions.dtls.established(),
+            half_open: self.sessions.dtls.half_open(),
             in_flight: self.in_flight.count(),
             most_in_flight_of_one: self.in_flight.most_of_one(),
             relay_calls: self.relay_calls.len(),
@@ -346,7 +345,7 @@ impl Core {
             ready: self.ready.len(),
             peers: self.sessions.load(),
             relays: self.relays.load(),
-            demux: self.demux.load(),
+            demux: self.sessions.dtls.load(),
         }
     }
 
@@ -375,7 +374,7 @@ impl Core {
     }
 
     fn handle_dtls_events(&mut self, now: Instant) {
-        while let Some(event) = self.demux.poll_event() {
+        while let Some(event) = self.sessions.dtls.poll_event() {
             match event {
                 dtls::Event::Established {
                     session,
@@ -386,6 +385,7 @@ impl Core {
                     self.tallies.handshakes.completed();
                     self.admit(now, session, path, &certificate, version);
                 }
+                dtls::Event::Moved { session, path } => self.moved(session, path),
                 dtls::Event::Plaintext { session, bytes } => {
                     if let Some(device) = self.sessions.received(now, session) {
                         let device = device.clone();
@@ -442,7 +442,7 @@ impl Core {
         let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
         if device.is_some() {
-            self.demux.mark_registered(now, session);
+            self.sessions.dtls.mark_registered(now, session);
         }
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
