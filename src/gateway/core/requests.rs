@@ -16,7 +16,6 @@ use crate::quotas::in_flight::{Full, Holder};
 use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
-use shares::source;
 use std::time::Instant;
 
 /// Seconds after which a device may try again when too many calls are in flight.
@@ -25,7 +24,7 @@ const BUSY_MAX_AGE: u32 = 5;
 impl Core {
     /// The largest CoAP message that fits one datagram, and one record of this session, in bytes.
     fn max_message(&self, session: SessionId) -> usize {
-        let of_session = self.demux.max_plaintext(session);
+        let of_session = self.sessions.dtls.max_plaintext(session);
         let in_datagram = self.settings.max_message();
         of_session.map_or(in_datagram, |most| most.min(in_datagram))
     }
@@ -55,7 +54,7 @@ impl Core {
             bodies: &self.bodies,
             holder: match &peer.device {
                 Some(device) => coap::Holder::Device(&device.name),
-                None => coap::Holder::Source(source::host(peer.remote.ip())),
+                None => coap::Holder::Source(peer.host()),
             },
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
@@ -70,7 +69,7 @@ impl Core {
         for output in outputs.drain(..) {
             match output {
                 Output::Send(bytes) => {
-                    self.demux.send(now, session, &bytes);
+                    self.sessions.dtls.send(now, session, &bytes);
                     self.tap.send(|| self.sent(session, &bytes));
                 }
                 Output::Request(exchange, request) => {
