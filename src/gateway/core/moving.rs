@@ -17,3 +17,6 @@ impl Core {
         self.sessions.dtls.confirm_path(session);
     }
 }
+
+#[cfg(test)]
+mod tests;
