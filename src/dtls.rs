@@ -3,55 +3,48 @@
 //!
 //! | Part | Owns |
 //! |---|---|
+//! | [`endpoint`] | all sessions and handshakes of one socket: where a datagram goes, what is sent, timers, events |
+//! | [`index`] | path or connection ID → session or handshake |
+//! | [`admission`] | which ClientHellos begin a handshake, and what is answered to the others; no sessions |
+//! | [`handshakes`] | half-open handshakes and their bounds |
+//! | [`sessions`], [`connection`] | established sessions: a slot each, with keys, path, and what the user keeps |
+//! | [`resumption`] | sessions that can be resumed |
+//! | [`settings`] | what all handshakes share |
 //! | [`record`] | parsing of record and handshake headers, before any engine sees a datagram |
-//! | [`hello`] | an unfragmented ClientHello, and the reply to it without an engine |
-//! | [`cookie`] | stateless cookies that prove an address |
-//! | [`demux`] | which session a datagram belongs to; half-open handshakes and their bounds |
-//! | [`rate_limit`] | rate limits on hellos and handshakes |
-//! | `path`, `supported` | names and addresses of sessions; what the engine supports |
-//! | [`session`] | one session and its stages |
-//! | [`inbound`] | the filter in front of an engine: which records of a datagram reach it |
-//! | [`engine`] | the DTLS engine; it and its submodules are the only files that name `dimpl` |
+//! | `path`, `event`, `counters`, `cipher_suites` | names and addresses of sessions; what is reported, counted, configured |
+//! | [`dtls13`] | everything that DTLS 1.3 needs besides |
 //!
-//! **Why `dimpl`.** It is sans-IO, has no unsafe code, speaks DTLS 1.2 and 1.3, and keeps a session
-//! through forged plaintext records, lost final flights and fuzzed datagrams. `webrtc-dtls` was the
-//! first choice and was tried: 40,000 tiny handshake fragments, sent before any cookie, overflow its
-//! stack and abort the process; two of its parsers panic on crafted input before authentication;
-//! records for the next epoch are queued without bound; and one forged plaintext packet ends an
-//! established session. It serves as an independent client in the tests.
-//!
-//! [`inbound`] protects it from what it does not check itself: forged plaintext ended handshakes, a long certificate made it
-//! panic, and it queued records that it could never use. A panic is caught and ends one session.
-//!
-//! **What the engine does not do yet**: TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 (mandatory for CoAP,
-//! RFC 7252 §9.1.3.3), connection IDs (RFC 9146), session resumption, RSA or Ed25519 certificates,
-//! certificate chains in either direction, clients without extended master secret (RFC 7627).
+//! DTLS 1.2 is served by the crate `dtls_server` of this workspace. A client that offers 1.3, where `dtls.versions` has it, is
+//! served by `dimpl`, whose gaps are filled in [`dtls13`].
 
 use std::time::Duration;
 
+mod admission;
 mod cipher_suites;
-pub(crate) mod cookie;
+mod connection;
 mod counters;
-pub(crate) mod demux;
-pub(crate) mod engine;
+pub(crate) mod dtls13;
+pub(crate) mod endpoint;
 mod event;
-pub(crate) mod hello;
-pub(crate) mod inbound;
+mod handshakes;
+mod index;
 mod path;
-pub(crate) mod rate_limit;
 pub(crate) mod record;
-pub(crate) mod session;
-mod supported;
+mod resumption;
+mod sessions;
+mod settings;
 
 pub use cipher_suites::CipherSuites;
 pub(crate) use cipher_suites::needs_rsa;
 pub(crate) use counters::Counters;
-pub use demux::Demux;
 pub use dtls_server::config::ExtendedMasterSecret;
 pub(crate) use dtls_server::suite::CipherSuite;
+pub use endpoint::Endpoint;
 pub use event::Event;
-pub(crate) use event::{EndReason, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};
+pub(crate) use event::{EndReason, HandshakeFailure, Transmit};
 pub use path::{Path, SessionId};
+pub use settings::Settings;
+pub(crate) use settings::SettingsError;
 
 /// Which DTLS versions are offered to devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,13 +37,9 @@ pub mod device {
 /// DTLS sessions of many remote addresses over one socket.
 pub mod dtls {
     pub use crate::dtls::{
-        CipherSuites, Demux, Event, ExtendedMasterSecret, Parameters, Path, SessionId, Versions,
+        CipherSuites, Endpoint, Event, ExtendedMasterSecret, Parameters, Path, SessionId, Settings,
+        Versions,
     };
-
-    /// One session's engine.
-    pub mod engine {
-        pub use crate::dtls::engine::Settings;
-    }
 }
 
 /// The whole gateway, and its sans-IO core.

@@ -15,7 +15,7 @@ mod watch;
 use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles};
 use crate::credentials::{Expiry, Moment};
 use crate::device::{Difference, Registry};
-use crate::dtls::{self, engine};
+use crate::dtls;
 use crate::gateway::{Change, Handle, UpstreamServer};
 use crate::upstream::TlsFiles;
 use file_status::{FileStatus, ReloadCounts, SharedFileStatus};
@@ -351,8 +351,8 @@ fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Loaded> {
 fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
     let reading = sources.read_server(unix_time());
     reading.and_then("server.certificate", |server| {
-        let engine = engine::Settings::new(&server, dtls)?;
-        Ok::<_, engine::SettingsError>(Loaded {
+        let engine = dtls::Settings::new(&server, dtls)?;
+        Ok::<_, dtls::SettingsError>(Loaded {
             replacement: Replacement::Gateway(Change::Server(engine)),
             ends: server.expiries().collect(),
             registry: None,

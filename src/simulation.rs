@@ -136,7 +136,7 @@ fn registry(entries: impl Iterator<Item = (usize, String, CertificateId)>) -> Ar
 
 /// The core of a gateway that starts.
 fn new_core(settings: Settings, registry: Arc<Registry>, seed: u64) -> Core {
-    let engine = dtls::engine::Settings::new(&certificate(), &settings.dtls).unwrap();
+    let engine = dtls::Settings::new(&certificate(), &settings.dtls).unwrap();
     let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
     Core::new(settings, engine, policy, registry, seed)
 }

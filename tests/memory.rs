@@ -13,8 +13,8 @@
 
 use coap_client::dtls::{Client, Config, Output, Versions};
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::facade::dtls::engine::Settings;
-use coaps_gateway::facade::dtls::{self, Demux, Event, Parameters, Path};
+use coaps_gateway::facade::dtls::Settings;
+use coaps_gateway::facade::dtls::{self, Endpoint, Event, Parameters, Path};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ fn sized(length: usize) -> ServerCredentials {
 
 /// A gateway and one client.
 struct Pair {
-    demux: Demux,
+    endpoint: Endpoint,
     client: Client,
     now: Instant,
     path: Path,
@@ -92,7 +92,7 @@ impl Pair {
         let now = Instant::now();
         let (client, outputs) = Client::connect(&config, now).unwrap();
         let mut pair = Pair {
-            demux: Demux::new(parameters(versions), server, policy),
+            endpoint: Endpoint::new(parameters(versions), server, policy),
             client,
             now,
             path: Path {
@@ -121,17 +121,17 @@ impl Pair {
     fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         let mut output = Vec::with_capacity(64);
         let before = held();
-        self.demux.receive(self.now, self.path, datagram);
-        self.demux.handle_timeout(self.now);
-        while let Some(event) = self.demux.poll_event() {
+        self.endpoint.receive(self.now, self.path, datagram);
+        self.endpoint.handle_timeout(self.now);
+        while let Some(event) = self.endpoint.poll_event() {
             match event {
                 Event::Established { .. } => self.is_established = true,
                 Event::Ended { reason, .. } => self.ended.push(reason.to_string()),
                 Event::HandshakeFailed { failure, .. } => self.ended.push(format!("{failure:?}")),
-                Event::Plaintext { .. } => {}
+                Event::Plaintext { .. } | Event::Moved { .. } => {}
             }
         }
-        while let Some(transmit) = self.demux.poll_transmit() {
+        while let Some(transmit) = self.endpoint.poll_transmit() {
             output.push(transmit.datagram);
         }
         let not_held: usize = output.iter().chain([&Vec::new()]).map(Vec::capacity).sum();
@@ -243,7 +243,7 @@ fn too_large() {
                 pair.ended
             );
             assert!(pair.ended[0].contains("16 KiB"), "{:?}", pair.ended);
-            assert_eq!(pair.demux.half_open(), 0);
+            assert_eq!(pair.endpoint.half_open(), 0);
         }
     }
 }
@@ -278,7 +278,7 @@ fn worst_flights() {
             }
         }
         pair.check(&format!("{versions:?}, the worst flight in plaintext"));
-        assert_eq!(pair.demux.half_open(), 1);
+        assert_eq!(pair.endpoint.half_open(), 1);
         // Short invalid datagrams hold no memory: they do not reach the DTLS engine.
         #[expect(clippy::disallowed_methods, reason = "a real time is measured")]
         let start = Instant::now();

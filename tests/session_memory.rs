@@ -18,7 +18,7 @@ use coap_client::dtls::{Client, Config, Output, Versions};
 use coaps_gateway::facade::calls::Completion;
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
-use coaps_gateway::facade::dtls::{Demux, Parameters, Path, engine};
+use coaps_gateway::facade::dtls::{Endpoint, Parameters, Path, Settings as DtlsSettings};
 use coaps_gateway::facade::gateway::{Core, Settings};
 use coaps_gateway::facade::upstream::Answer;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -70,9 +70,9 @@ impl Receiver for Core {
     }
 }
 
-impl Receiver for Demux {
+impl Receiver for Endpoint {
     fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Vec<Vec<u8>> {
-        Demux::receive(self, now, path, datagram);
+        Endpoint::receive(self, now, path, datagram);
         self.handle_timeout(now);
         while self.poll_event().is_some() {}
         std::iter::from_fn(|| self.poll_transmit().map(|transmit| transmit.datagram)).collect()
@@ -143,12 +143,12 @@ fn measure() {
         },
         ..Settings::default()
     };
-    let engine = || engine::Settings::new(&server, &settings.dtls).unwrap();
+    let engine = || DtlsSettings::new(&server, &settings.dtls).unwrap();
     let policy = || ClientPolicy::new(None, Validity::Ignore).unwrap();
     let core = Core::new(settings, engine(), policy(), Arc::new(registry), 7);
-    let demux = Demux::new(settings.dtls, engine(), policy());
+    let endpoint: Endpoint = Endpoint::new(settings.dtls, engine(), policy());
     run(core, &own, now, "core");
-    run(demux, &own, now, "dtls");
+    run(endpoint, &own, now, "dtls");
 }
 
 fn run<R: Receiver>(receiver: R, own: &[Own], mut now: Instant, what: &str) {

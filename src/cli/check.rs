@@ -22,7 +22,7 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     let (pushed, _) = tokio::sync::mpsc::channel::<()>(1);
     crate::upstream::Server::new(&config.upstream, pushed, |_, _| ())
         .map_err(|error| format!("upstream: {error}"))?;
-    crate::dtls::engine::Settings::new(&config.server, &config.dtls)?;
+    crate::dtls::Settings::new(&config.server, &config.dtls)?;
     let hard = rlimit::Resource::NOFILE.get_hard().unwrap_or(u64::MAX);
     let files = limits::warning_of_files(&config.upstream, hard);
     for warning in files

@@ -44,6 +44,12 @@ pub struct Counters {
     pub amplification_avoided: u64,
     /// Engines or cookies that could not be created.
     pub engine_failures: u64,
+    /// ClientHellos of DTLS 1.2 that can't be read, or whose first fragment is too short.
+    pub malformed_hellos: u64,
+    /// Sessions whose client has changed its address.
+    pub moved: u64,
+    /// Datagrams dropped because the new address of their client was not proven in time.
+    pub unproven_path_dropped: u64,
     /// ClientHellos not answered because the gateway is stopping.
     pub hellos_while_closed: u64,
 }

@@ -2,6 +2,9 @@
 
 use super::{Path, SessionId};
 use crate::credentials::CertificateError;
+use dtls_server::alert::AlertDescription;
+use dtls_server::handshake::HandshakeError;
+use dtls_server::message::HandshakeType;
 use std::fmt;
 
 /// A datagram to send.
@@ -26,6 +29,9 @@ pub enum Event {
         /// "1.2" or "1.3".
         version: &'static str,
     },
+    /// The client of an established session has another address. What is sent waits, beyond three times what came from there,
+    /// until [`Endpoint::confirm_path`](super::Endpoint::confirm_path).
+    Moved { session: SessionId, path: Path },
     /// Application data of an established session.
     Plaintext { session: SessionId, bytes: Vec<u8> },
     /// An established session has ended.
@@ -96,6 +102,49 @@ pub enum HandshakeFailure {
     SessionsFull,
     /// `dtls.handshake_timeout` has passed.
     TimedOut,
-    /// The engine failed, for this reason.
+    /// `dtls.handshake_timeout` has passed, and the client had sent this alert. It may be forged, so that it ended nothing, but
+    /// it is the likely reason.
+    GivenUp(AlertDescription),
+    /// It buffered more than there was room for.
+    TooMuchBuffered,
+    /// Something is wrong with it (DTLS 1.2).
+    Handshake(HandshakeError),
+    /// The engine of DTLS 1.3 failed, for this reason.
     Engine(String),
+}
+
+impl HandshakeFailure {
+    /// What went wrong, for those that have no log line of their own.
+    pub(crate) fn reason(&self) -> Option<String> {
+        Some(match self {
+            HandshakeFailure::GivenUp(alert) => {
+                format!("the client has sent {alert}, and not gone on with the handshake")
+            }
+            HandshakeFailure::TooMuchBuffered => {
+                "it keeps more unfinished messages waiting than there is room for".to_owned()
+            }
+            HandshakeFailure::Handshake(HandshakeError::TooLarge(HandshakeType::CERTIFICATE)) => {
+                "the client's certificates are too large; at most 16 KiB are accepted".to_owned()
+            }
+            HandshakeFailure::Handshake(error) => error.to_string(),
+            HandshakeFailure::Engine(reason) => reason.clone(),
+            HandshakeFailure::CertificateRefused { .. }
+            | HandshakeFailure::NoCommonCipherSuite { .. }
+            | HandshakeFailure::NoCertificate
+            | HandshakeFailure::SessionsFull
+            | HandshakeFailure::TimedOut => return None,
+        })
+    }
+
+    /// The client has offered these.
+    pub(crate) fn no_common_cipher_suite(offered: &[u16]) -> HandshakeFailure {
+        HandshakeFailure::NoCommonCipherSuite {
+            offered: offered
+                .iter()
+                .take(OFFERED_SUITES_LOGGED)
+                .copied()
+                .collect(),
+            more: offered.len().saturating_sub(OFFERED_SUITES_LOGGED),
+        }
+    }
 }

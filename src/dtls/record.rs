@@ -47,6 +47,8 @@ pub(crate) struct ClientHello {
     pub message_sequence: u16,
     /// Cipher suites in the client's order; empty if the fragment ends before them.
     pub cipher_suites: Vec<u16>,
+    /// Whether it offers DTLS 1.3 in supported_versions, as far as the fragment shows (RFC 8446 §4.2.1).
+    pub offers_13: bool,
 }
 
 /// Reads through a slice. No read panics; each returns `None` at the end.
@@ -172,11 +174,31 @@ fn client_hello(fragment: &mut Cursor<'_>) -> Option<DatagramKind> {
     let _version = fragment.u16()?;
     let random = fragment.take(32)?.try_into().ok()?;
     let cipher_suites = cipher_suites(fragment).unwrap_or_default();
+    let offers_13 = offers_13(fragment).unwrap_or_default();
     Some(DatagramKind::ClientHello(ClientHello {
         random,
         message_sequence,
         cipher_suites,
+        offers_13,
     }))
+}
+
+/// Looks for supported_versions in what follows the cipher suites. `None`: it is not there.
+fn offers_13(fragment: &mut Cursor<'_>) -> Option<bool> {
+    const SUPPORTED_VERSIONS: u16 = 43;
+    const DTLS_1_3: [u8; 2] = [0xfe, 0xfc];
+    let compression = fragment.u8()?;
+    fragment.take(usize::from(compression))?;
+    let _length = fragment.u16()?;
+    loop {
+        let number = fragment.u16()?;
+        let length = fragment.u16()?;
+        let value = fragment.take(usize::from(length))?;
+        if number == SUPPORTED_VERSIONS {
+            let versions = value.get(1..)?;
+            return Some(versions.chunks_exact(2).any(|version| version == DTLS_1_3));
+        }
+    }
 }
 
 fn cipher_suites(fragment: &mut Cursor<'_>) -> Option<Vec<u16>> {

@@ -23,7 +23,7 @@ use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::credentials::ClientPolicy;
 use crate::device::{CertificateId, Device, Registry};
-use crate::dtls::{self, Demux, Path, SessionId, Transmit};
+use crate::dtls::{self, Endpoint, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
@@ -69,7 +69,7 @@ pub(crate) struct Load {
     pub(crate) ready: usize,
     pub(crate) peers: crate::gateway::sessions::Load,
     pub(crate) relays: crate::relay::table::Load,
-    pub(crate) demux: dtls::demux::Load,
+    pub(crate) demux: dtls::endpoint::Load,
 }
 
 /// The counters of each room.
@@ -86,7 +86,7 @@ pub struct RoomCounters<'a> {
 pub struct Core {
     settings: Settings,
     registry: Arc<Registry>,
-    demux: Demux,
+    demux: Endpoint,
     sessions: Sessions,
     relays: RelayTable,
     relay_calls: RelayCalls,
@@ -116,13 +116,13 @@ impl Core {
     /// `seed` should be random; a test chooses it.
     pub fn new(
         settings: Settings,
-        engine: dtls::engine::Settings,
+        engine: dtls::Settings,
         policy: ClientPolicy,
         registry: Arc<Registry>,
         seed: u64,
     ) -> Core {
         Core {
-            demux: Demux::new(settings.dtls, engine, policy),
+            demux: Endpoint::new(settings.dtls, engine, policy),
             sessions: Sessions::new(settings.limits),
             relays: RelayTable::new(
                 settings.relay,
@@ -167,7 +167,9 @@ impl Core {
     /// Handles a datagram, or queues it if its device had its share of the turn.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         if self.turns.count_arrival(now) {
-            let holder = self.peer_at(path).map(Peer::holder);
+            let session = self.demux.session_of(path, datagram);
+            let peer = session.and_then(|session| self.sessions.get(session));
+            let holder = peer.map(Peer::holder);
             match self.turns.decide(holder, path, datagram) {
                 Turn::Now => {}
                 Turn::Later => return,
@@ -178,10 +180,6 @@ impl Core {
             }
         }
         self.handle_datagram(now, path, datagram);
-    }
-
-    fn peer_at(&self, path: Path) -> Option<&Peer> {
-        self.sessions.get(self.demux.established_at(path)?)
     }
 
     /// How many datagrams were handled in the current turn. Queued ones do not count.
@@ -386,6 +384,7 @@ impl Core {
                     self.tallies.handshakes.completed();
                     self.admit(now, session, path, &certificate, version);
                 }
+                dtls::Event::Moved { session, path } => self.moved(session, path),
                 dtls::Event::Plaintext { session, bytes } => {
                     if let Some(device) = self.sessions.received(now, session) {
                         let device = device.clone();

@@ -5,7 +5,7 @@
 use super::report::{Report, SessionLine};
 use crate::credentials::ClientPolicy;
 use crate::device::Registry;
-use crate::dtls::{SessionId, engine};
+use crate::dtls::{self, SessionId};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +21,7 @@ pub enum Change {
     /// The device of each certificate.
     Registry(Arc<Registry>),
     /// The gateway's certificate and key, for handshakes that begin from now on.
-    Server(engine::Settings),
+    Server(dtls::Settings),
     /// Which client certificates are accepted; established sessions are checked again.
     Clients(ClientPolicy),
 }

@@ -40,7 +40,7 @@ pub enum StartError {
         error: io::Error,
     },
     #[error(transparent)]
-    Engine(#[from] dtls::engine::SettingsError),
+    Engine(#[from] dtls::SettingsError),
     #[error("upstream: {0}")]
     Upstream(#[from] upstream::SettingsError),
     #[error("the operating system gives no random numbers")]
@@ -112,7 +112,7 @@ impl Gateway {
             true => Form::Push,
             false => Form::Polling,
         };
-        let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
+        let engine = dtls::Settings::new(&parts.server, &settings.dtls)?;
         let wanted = parts.listen;
         let bind = |error| StartError::Bind {
             address: wanted,

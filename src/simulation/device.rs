@@ -5,7 +5,7 @@ use super::requests::{Outcome, Requests};
 use crate::credentials::ServerCredentials;
 use crate::device::CertificateId;
 use crate::downlink::Kind;
-use crate::dtls::engine::{self, Engine, EngineOutput};
+use crate::dtls::dtls13::engine::{self, Engine, EngineOutput};
 use crate::dtls::{self, Path, Versions};
 use bytes::Bytes;
 use coap::option::number::OBSERVE;

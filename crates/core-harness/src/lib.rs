@@ -13,8 +13,8 @@ use coap_client::dtls::{Client, Config, Output};
 use coaps_gateway::facade::calls::Completion;
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
+use coaps_gateway::facade::dtls;
 use coaps_gateway::facade::dtls::Path;
-use coaps_gateway::facade::dtls::engine;
 use coaps_gateway::facade::gateway::Core;
 use coaps_gateway::facade::gateway::Settings;
 use coaps_gateway::facade::upstream::{Answer, Operation, Request};
@@ -59,7 +59,7 @@ impl Pair {
         registry
             .add(device, &[Fingerprint::Sha256(sha256)])
             .unwrap();
-        let engine = engine::Settings::new(server, &settings.dtls).unwrap();
+        let engine = dtls::Settings::new(server, &settings.dtls).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         #[expect(
             clippy::disallowed_methods,

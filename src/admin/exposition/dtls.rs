@@ -44,6 +44,9 @@ pub(super) fn expose(
         unproven_failed,
         amplification_avoided,
         engine_failures,
+        malformed_hellos,
+        moved,
+        unproven_path_dropped,
         hellos_while_closed,
     } = *dtls;
     scrape.gauge(
@@ -80,6 +83,11 @@ pub(super) fn expose(
             ("pending_expired", pending_expired),
         ],
     );
+    scrape.counter(
+        "coaps_gateway_sessions_moved",
+        "Changes of a client's address in an established session",
+        moved,
+    );
     scrape.counters_by(
         "coaps_gateway_datagrams",
         "Datagrams received and sent",
@@ -106,6 +114,8 @@ pub(super) fn expose(
             ("half_open_full", half_open_full),
             ("amplification", amplification_avoided),
             ("engine_failure", engine_failures),
+            ("malformed_hello", malformed_hellos),
+            ("unproven_path", unproven_path_dropped),
             ("draining", hellos_while_closed),
             ("device_share", outside.over_share),
         ],

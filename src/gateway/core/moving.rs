@@ -5,7 +5,6 @@ use crate::dtls::{Path, SessionId};
 
 impl Core {
     /// A session's peer has another address. Observations and open requests go on there.
-    #[expect(dead_code, reason = "no session has a connection ID yet")]
     pub(super) fn moved(&mut self, session: SessionId, path: Path) {
         if let Some(peer) = self.sessions.get(session) {
             self.journal.moved(peer, path);
@@ -15,7 +14,6 @@ impl Core {
 
     /// A session's peer receives what is sent to its new address.
     pub(super) fn path_confirmed(&mut self, session: SessionId) {
-        // No session has a connection ID yet, so none has another address.
-        let _ = session;
+        self.demux.confirm_path(session);
     }
 }

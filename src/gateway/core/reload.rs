@@ -51,7 +51,7 @@ impl Core {
     pub fn change(&mut self, now: Instant, change: Change) {
         match change {
             Change::Registry(registry) => self.replace_registry(now, registry),
-            Change::Server(settings) => self.demux.set_engine_settings(settings),
+            Change::Server(settings) => self.demux.set_settings(settings),
             Change::Clients(policy) => self.replace_policy(now, policy),
         }
         self.settle(now);

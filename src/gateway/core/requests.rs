@@ -23,6 +23,13 @@ use std::time::Instant;
 const BUSY_MAX_AGE: u32 = 5;
 
 impl Core {
+    /// The largest CoAP message that fits one datagram, and one record of this session, in bytes.
+    fn max_message(&self, session: SessionId) -> usize {
+        let of_session = self.demux.max_plaintext(session);
+        let in_datagram = self.settings.max_message();
+        of_session.map_or(in_datagram, |most| most.min(in_datagram))
+    }
+
     /// Runs `work` on a peer's endpoint, then carries out its outputs. A request among them may lead back here: the vector
     /// of outputs is taken out of `self` meanwhile, so the inner call uses one of its own.
     pub(super) fn with_endpoint<T>(
@@ -31,6 +38,7 @@ impl Core {
         session: SessionId,
         work: impl FnOnce(&mut RemoteEndpoint, &mut Context<'_>, &mut Vec<Output>) -> T,
     ) -> Option<T> {
+        let max_message = self.max_message(session);
         let peer = self.sessions.get_mut(session)?;
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut parameters = match peer.device {
@@ -43,7 +51,7 @@ impl Core {
         }
         let mut context = Context {
             parameters: &parameters,
-            max_message: self.settings.max_message(),
+            max_message,
             bodies: &self.bodies,
             holder: match &peer.device {
                 Some(device) => coap::Holder::Device(&device.name),
@@ -365,7 +373,7 @@ impl Core {
         }
         let sizes = Sizes {
             largest_body: self.settings.coap.max_body,
-            max_message: self.settings.max_message(),
+            max_message: self.max_message(peer.session),
         };
         request::map(request, resource, peer.device.as_ref(), sizes)
     }

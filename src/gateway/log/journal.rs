@@ -207,7 +207,11 @@ impl Journal {
                 let kind = (FailureKind::TimedOut, address);
                 self.handshakes.admits_from(now, address, kind)
             }
-            HandshakeFailure::Engine(reason) => {
+            HandshakeFailure::GivenUp(_)
+            | HandshakeFailure::TooMuchBuffered
+            | HandshakeFailure::Handshake(_)
+            | HandshakeFailure::Engine(_) => {
+                let reason = failure.reason().unwrap_or_default();
                 let message = reason.chars().filter(|c| !c.is_ascii_digit());
                 let kind = FailureKind::Engine(message.take(80).collect());
                 self.handshakes.admits_from(now, address, (kind, address))
@@ -244,7 +248,11 @@ impl Journal {
             HandshakeFailure::TimedOut => {
                 info!(address = %path, "handshake not completed within dtls.handshake_timeout");
             }
-            HandshakeFailure::Engine(reason) => {
+            HandshakeFailure::GivenUp(_)
+            | HandshakeFailure::TooMuchBuffered
+            | HandshakeFailure::Handshake(_)
+            | HandshakeFailure::Engine(_) => {
+                let reason = failure.reason().unwrap_or_default();
                 warn!(address = %path, "handshake failed: {reason}");
             }
         }

@@ -89,7 +89,10 @@ fn outcome(failure: &HandshakeFailure) -> &'static str {
         HandshakeFailure::NoCertificate => "no_certificate",
         HandshakeFailure::SessionsFull => "sessions_full",
         HandshakeFailure::TimedOut => "timed_out",
-        HandshakeFailure::Engine(_) => "failed",
+        HandshakeFailure::GivenUp(_)
+        | HandshakeFailure::TooMuchBuffered
+        | HandshakeFailure::Handshake(_)
+        | HandshakeFailure::Engine(_) => "failed",
     }
 }
 

@@ -1,0 +1,139 @@
+//! An established session: its keys, where its client is, and what must be remembered for a while after the handshake.
+
+mod unproven_path;
+
+use super::dtls13::Dtls13;
+use super::path::Path;
+use crate::timers::Slot;
+use dtls_server::association::Association;
+use dtls_server::handshake::LastFlight;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+pub(super) use unproven_path::{Offered, UnprovenPath};
+
+/// How long the client may repeat its last flight, or its ClientHello.
+pub(super) const FRESH: Duration = LastFlight::LIFETIME;
+
+/// An established session.
+pub(super) struct Connection {
+    pub(super) engine: Engine,
+    /// The addresses of the client and of ours. They change if the client has a connection ID and its address changes.
+    pub(super) path: Path,
+    /// The path is not proven yet.
+    pub(super) unproven: Option<Box<UnprovenPath>>,
+    /// When it ends without application data.
+    pub(super) deadline: Instant,
+    pub(super) timer: Slot,
+    /// The beginning of the certificate's SHA-256.
+    pub(super) certificate: CertificateTag,
+    /// The client's certificates, where they may have to be verified again.
+    pub(super) chain: Option<Arc<Vec<Vec<u8>>>>,
+    /// After the handshake.
+    pub(super) fresh: Option<Box<Fresh>>,
+    /// The session id to resume it by; zeros: it is not resumed.
+    pub(super) resumption_id: [u8; 32],
+}
+
+/// What protects the records.
+pub(super) enum Engine {
+    Dtls12(Association),
+    Dtls13(Box<Dtls13>),
+}
+
+/// Tells certificates apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CertificateTag([u8; 8]);
+
+impl CertificateTag {
+    pub(super) fn of(certificate: &[u8]) -> CertificateTag {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+        CertificateTag(digest.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// What is remembered of a handshake for [`FRESH`].
+pub(super) struct Fresh {
+    /// The random of its first ClientHello, and when that came: a copy of it begins no other handshake.
+    pub(super) random: [u8; 32],
+    pub(super) began: Instant,
+    pub(super) expires: Instant,
+    /// Until the client has sent application data.
+    pub(super) last_flight: Option<LastFlight>,
+}
+
+impl Connection {
+    /// Our connection ID in it. Empty: it has none.
+    pub(super) fn connection_id(&self) -> &[u8] {
+        match &self.engine {
+            Engine::Dtls12(association) => association.own_connection_id(),
+            Engine::Dtls13(_) => &[],
+        }
+    }
+
+    pub(super) fn cipher_suite(&self) -> Option<u16> {
+        match &self.engine {
+            Engine::Dtls12(association) => Some(association.suite().number()),
+            Engine::Dtls13(dtls13) => dtls13.cipher_suite,
+        }
+    }
+
+    /// When its timer must fire.
+    pub(super) fn next_timeout(&self) -> Instant {
+        let fresh = self.fresh.as_ref().map(|fresh| fresh.expires);
+        let engine = match &self.engine {
+            Engine::Dtls12(_) => None,
+            Engine::Dtls13(dtls13) => dtls13.engine.next_timeout(),
+        };
+        let others = [fresh, engine].into_iter().flatten();
+        others.fold(self.deadline, Instant::min)
+    }
+
+    /// Whether a hello with this random and a valid cookie is a late copy of the one that this session began with. A device
+    /// with the same random numbers after each restart sends the same one, too, but seldom as soon.
+    pub(super) fn began_with(&self, now: Instant, random: &[u8; 32], within: Duration) -> bool {
+        self.fresh.as_ref().is_some_and(|fresh| {
+            fresh.random == *random && now.saturating_duration_since(fresh.began) < within
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use dtls_server::association::Parameters;
+    use dtls_server::crypto::aead::Keys;
+    use dtls_server::suite::CipherSuite;
+
+    /// A session of DTLS 1.2 without a connection ID.
+    pub(in crate::dtls) fn connection() -> Connection {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        let now = Instant::now();
+        let suite = CipherSuite::EcdheEcdsaAes128Ccm8;
+        let keys = || Keys::new(suite.aead(), &[1; 16], &[2; 4]).unwrap();
+        let association = Association::new(Parameters {
+            suite,
+            extended_master_secret: true,
+            return_routability_check: false,
+            write: keys(),
+            read: keys(),
+            own_connection_id: &[],
+            peer_connection_id: &[],
+            send_limit: 1 << 14,
+            receive_limit: 1 << 14,
+        });
+        Connection {
+            engine: Engine::Dtls12(association.unwrap()),
+            path: Path {
+                remote: ([192, 0, 2, 1], 1).into(),
+                local: None,
+            },
+            unproven: None,
+            deadline: now,
+            timer: Slot::default(),
+            certificate: CertificateTag::of(&[]),
+            chain: None,
+            fresh: None,
+            resumption_id: [0; 32],
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! All sessions and handshakes of one socket: datagrams go to them, and what unauthenticated peers may cost is bounded (RFC
+//! 6347 §4.2.1, §4.2.8).
+//!
+//! | First record | goes to |
+//! |---|---|
+//! | with a connection ID | the established session, else the handshake, with this ID |
+//! | ClientHello | the handshake that began with the same random; otherwise it is answered with a cookie or, if it has one, waits for a new handshake |
+//! | later fragment of a ClientHello | the hello whose first fragment had a valid cookie; in DTLS 1.3 the newest unproven handshake, else the proven one |
+//! | another in epoch 0 | the proven handshake and the established session of the path |
+//! | protected, without a connection ID | the established session and the proven handshake of the path |
+//!
+//! So a rebooted device on the same address begins a handshake beside its old session, which ends when the new one is
+//! established, and not before; and a forger on that address starts handshakes that fail, while the device's own goes on beside
+//! them. A session with a connection ID ends for a new one of the same certificate alone: another device may have got its
+//! address.
+
+mod dtls12;
+mod dtls13;
+mod ending;
+mod establishing;
+mod hellos;
+mod moving;
+mod receiving;
+mod start;
+
+use super::admission::Admission;
+use super::handshakes::{HandshakeId, Handshakes};
+use super::index::Index;
+use super::path::{Path, SessionId};
+use super::record::{self, DatagramKind};
+use super::resumption::Resumption;
+use super::sessions::Sessions;
+use super::settings::Settings;
+use super::{Counters, EndReason, Event, Parameters, Transmit};
+use crate::credentials::{CertificateError, ClientPolicy};
+use crate::timers::Timers;
+use rustls_pki_types::UnixTime;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Timers handled in one call, so that datagrams get their turn.
+const TIMERS_PER_CALL: usize = 256;
+
+/// All sessions and handshakes of one socket. `T` is what its user keeps with a session.
+pub struct Endpoint<T = ()> {
+    parameters: Parameters,
+    settings: Settings,
+    policy: ClientPolicy,
+    /// Incremented with each new policy.
+    policy_version: u32,
+    unix_time: UnixTime,
+    sessions: Sessions<T>,
+    handshakes: Handshakes,
+    index: Index,
+    admission: Admission,
+    resumption: Resumption,
+    /// Whether a place may have become free since handshakes of pending clients were last started.
+    has_free_place: bool,
+    /// Of sessions. Handshakes have their own.
+    timers: Timers<SessionId>,
+    events: VecDeque<Event>,
+    transmits: VecDeque<Transmit>,
+    counters: Counters,
+    /// Sessions and handshakes that have ended since the start.
+    ended: u64,
+}
+
+impl<T> Endpoint<T> {
+    /// Creates it without sessions.
+    pub fn new(parameters: Parameters, settings: Settings, policy: ClientPolicy) -> Endpoint<T> {
+        Endpoint {
+            handshakes: Handshakes::new(parameters.handshakes),
+            index: Index::new(parameters.connection_id),
+            admission: Admission::new(&parameters),
+            resumption: Resumption::new(&parameters),
+            parameters,
+            settings,
+            policy,
+            policy_version: 0,
+            unix_time: UnixTime::since_unix_epoch(std::time::Duration::ZERO),
+            sessions: Sessions::default(),
+            has_free_place: false,
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            transmits: VecDeque::new(),
+            counters: Counters::default(),
+            ended: 0,
+        }
+    }
+
+    /// Sets the wall clock for the validity of certificates. It may jump: an edge host boots in 1970 and learns the time
+    /// later.
+    pub fn set_unix_time(&mut self, unix_time: UnixTime) {
+        self.unix_time = unix_time;
+    }
+
+    /// Sets the settings of handshakes that begin from now on.
+    pub fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Sets which client certificates are accepted from now on, handshakes under way included. For established sessions see
+    /// [`reverify`](Self::reverify).
+    pub fn set_policy(&mut self, policy: ClientPolicy) {
+        self.policy = policy;
+        self.policy_version = self.policy_version.wrapping_add(1);
+    }
+
+    /// Why an established session's certificate is no longer accepted, if so.
+    pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
+        let chain = self.sessions.get(id)?.chain.as_ref()?;
+        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let refusal = self.policy.reverify(&chain, self.unix_time).err();
+        // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
+        refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
+    }
+
+    /// Records that a session is a registered device's. New handshakes from its source have priority from now on, and this
+    /// one does not count for `limits.handshakes_per_address`.
+    pub fn mark_registered(&mut self, now: Instant, id: SessionId) {
+        if let Some(connection) = self.sessions.get(id) {
+            self.admission.registered(now, connection.path.remote);
+        }
+    }
+
+    /// Refuses new handshakes from now on. Their hellos are not answered, so clients try again and may reach another
+    /// gateway.
+    pub fn stop_accepting(&mut self) {
+        self.admission.close();
+    }
+
+    /// Handles a received datagram.
+    pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.counters.datagrams_received += 1;
+        if let Some(id) = self.connection_id(datagram) {
+            return self.receive_by_connection_id(now, path, id, datagram);
+        }
+        let half_open = self.index.half_open(path);
+        match record::classify(datagram) {
+            DatagramKind::ClientHello(hello) => self.receive_hello(now, path, &hello, datagram),
+            DatagramKind::ClientHelloFragment if self.admission.expects_fragments(path) => {
+                let counters = &mut self.counters;
+                self.admission.continue_hello(now, path, datagram, counters);
+            }
+            DatagramKind::ClientHelloFragment => match half_open.unproven.or(half_open.proven) {
+                Some(id) => self.repeat_hello(now, id, datagram),
+                None => self.counters.no_session += 1,
+            },
+            DatagramKind::Plaintext | DatagramKind::Protected => {
+                let established = self.index.established(path);
+                if half_open.proven.is_none() && established.is_none() {
+                    self.counters.no_session += 1;
+                }
+                if let Some(id) = half_open.proven {
+                    self.feed_handshake(now, id, datagram);
+                }
+                if let Some(id) = established {
+                    self.receive_established(now, path, id, datagram);
+                }
+            }
+            DatagramKind::Foreign => self.counters.not_dtls += 1,
+        }
+    }
+
+    /// The established session that a datagram is probably of. What it says is not authenticated.
+    pub fn session_of(&self, path: Path, datagram: &[u8]) -> Option<SessionId> {
+        match self.connection_id(datagram) {
+            Some(id) => self.index.session_with(id),
+            None => self.index.established(path),
+        }
+    }
+
+    /// Encrypts and sends application data. Nothing happens if the session has ended.
+    pub fn send(&mut self, now: Instant, id: SessionId, plaintext: &[u8]) {
+        self.send_application_data(now, id, plaintext);
+    }
+
+    /// The most bytes of application data that fit one datagram to this client.
+    pub fn max_plaintext(&self, id: SessionId) -> Option<usize> {
+        use super::connection::Engine;
+        match &self.sessions.get(id)?.engine {
+            Engine::Dtls12(association) => {
+                let in_datagram = self.parameters.mtu.saturating_sub(association.overhead());
+                Some(association.max_content().min(in_datagram))
+            }
+            Engine::Dtls13(_) => None,
+        }
+    }
+
+    /// Handles timers that are due, and starts pending handshakes.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.has_free_place || self.admission.next_start.is_some_and(|at| at <= now) {
+            self.start_pending(now);
+        }
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(id) = self.handshakes.pop_due(now) else {
+                break;
+            };
+            self.handle_handshake_timeout(now, id);
+        }
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(id) = self.timers.pop_due(now) else {
+                break;
+            };
+            self.handle_session_timeout(now, id);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let next = [
+            self.timers.next(),
+            self.handshakes.next_timeout(),
+            self.admission.next_start,
+        ];
+        next.into_iter().flatten().min()
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Takes the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The datagram queued last.
+    pub fn last_transmit(&self) -> Option<&Transmit> {
+        self.transmits.back()
+    }
+
+    /// Keeps something with a session, for as long as it has not ended and after that until it is
+    /// [detached](Self::detach). Nothing is kept with a session that has ended.
+    pub fn attach(&mut self, id: SessionId, user: T) {
+        self.sessions.attach(id, user);
+    }
+
+    /// Takes what was kept with a session.
+    pub fn detach(&mut self, id: SessionId) -> Option<T> {
+        self.sessions.detach(id)
+    }
+
+    /// What is kept with a session.
+    pub fn user(&self, id: SessionId) -> Option<&T> {
+        self.sessions.user(id)
+    }
+
+    /// What is kept with a session.
+    pub fn user_mut(&mut self, id: SessionId) -> Option<&mut T> {
+        self.sessions.user_mut(id)
+    }
+
+    /// What is kept with all sessions.
+    pub fn users(&self) -> impl Iterator<Item = (SessionId, &T)> {
+        self.sessions.users()
+    }
+
+    /// Counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The number of established sessions.
+    pub fn established(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The cipher suite of a session.
+    pub fn cipher_suite(&self, id: SessionId) -> Option<u16> {
+        self.sessions.get(id)?.cipher_suite()
+    }
+
+    /// Sessions and handshakes that have ended since the start, for any reason.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// The number of half-open handshakes.
+    pub fn half_open(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    /// ClientHellos with a valid cookie that wait for a handshake.
+    pub fn pending_hellos(&self) -> usize {
+        self.admission.pending.len()
+    }
+
+    /// The number of armed timers.
+    pub fn timers(&self) -> usize {
+        self.timers.len() + self.handshakes.timers()
+    }
+
+    /// Sizes of all tables, for tests of their bounds.
+    #[cfg(test)]
+    pub(crate) fn load(&self) -> Load {
+        let [established, half_open, hellos, connection_ids, reserved] = self.index.sizes();
+        Load {
+            routes: established + half_open,
+            connection_ids: connection_ids + reserved,
+            hellos,
+            timers: self.timers(),
+            unproven_queue: self.handshakes.unproven_queue(),
+            pending_hellos: self.pending_hellos(),
+        }
+    }
+
+    /// Sends a datagram.
+    fn transmit(&mut self, path: Path, datagram: Vec<u8>) {
+        self.counters.datagrams_sent += 1;
+        self.transmits.push_back(Transmit { path, datagram });
+    }
+
+    /// Sets the timer of a session.
+    fn arm(&mut self, id: SessionId) {
+        if let Some(connection) = self.sessions.get_mut(id) {
+            let at = connection.next_timeout();
+            self.timers.arm(id, &mut connection.timer, at);
+        }
+    }
+
+    fn handle_handshake_timeout(&mut self, now: Instant, id: HandshakeId) {
+        let Some(handshake) = self.handshakes.get(id) else {
+            return;
+        };
+        if handshake.deadline <= now {
+            if handshake.is_proven() {
+                let failure = ending::timeout_failure(handshake);
+                self.fail_handshake(id, failure);
+            } else {
+                self.counters.unproven_expired += 1;
+                self.remove_handshake(id);
+            }
+        } else {
+            self.drive_handshake(now, id);
+        }
+    }
+
+    fn handle_session_timeout(&mut self, now: Instant, id: SessionId) {
+        let Some(connection) = self.sessions.get_mut(id) else {
+            return;
+        };
+        connection.timer.fired();
+        if connection
+            .fresh
+            .as_ref()
+            .is_some_and(|fresh| fresh.expires <= now)
+        {
+            connection.fresh = None;
+        }
+        if connection.deadline <= now {
+            self.send_close_notify(id);
+            self.end(id, EndReason::Idle);
+        } else {
+            self.drive_session13(now, id);
+            self.arm(id);
+        }
+    }
+}
+
+/// Sizes of [`Endpoint`]'s tables.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) routes: usize,
+    pub(crate) connection_ids: usize,
+    pub(crate) hellos: usize,
+    pub(crate) timers: usize,
+    pub(crate) unproven_queue: usize,
+    pub(crate) pending_hellos: usize,
+}
+
+#[cfg(test)]
+mod tests;

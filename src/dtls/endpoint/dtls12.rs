@@ -1,0 +1,238 @@
+//! Handshakes of DTLS 1.2 (RFC 6347): they begin with a valid cookie, and every datagram of them goes to a proven address.
+
+use super::Endpoint;
+use super::establishing::Handshaken;
+use crate::credentials::{CertificateError, ClientPolicy};
+use crate::dtls::HandshakeFailure;
+use crate::dtls::connection::Engine as Established;
+use crate::dtls::handshakes::{Dtls12, Engine, HalfOpen, HandshakeId};
+use crate::dtls::path::Path;
+use crate::timers::Slot;
+use dtls_server::alert::{Alert, AlertDescription};
+use dtls_server::cookie::VerifiedHello;
+use dtls_server::crypto::random::SystemRandom;
+use dtls_server::established;
+use dtls_server::handshake::{ClientVerifier, Complete, Handshake, HandshakeError, Outcome, Start};
+use dtls_server::message::client_hello::ClientHello;
+use rustls_pki_types::UnixTime;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Judges a client's certificates by the policy, and keeps them or what is wrong with them.
+struct Judge<'a> {
+    policy: &'a ClientPolicy,
+    now: UnixTime,
+    chain: Option<Vec<Vec<u8>>>,
+    refused: Option<(Vec<u8>, CertificateError)>,
+}
+
+impl ClientVerifier for Judge<'_> {
+    fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription> {
+        let leaf = chain.first().copied().unwrap_or_default();
+        match self.policy.verify(chain, self.now) {
+            Ok(needed) => {
+                self.chain = Some(needed.into_iter().map(<[u8]>::to_vec).collect());
+                Ok(())
+            }
+            Err(refusal) => {
+                let alert = AlertDescription(refusal.alert());
+                self.refused = Some((leaf.to_vec(), refusal));
+                Err(alert)
+            }
+        }
+    }
+}
+
+impl<T> Endpoint<T> {
+    /// Begins a handshake. There is a place for it.
+    pub(super) fn start12(
+        &mut self,
+        now: Instant,
+        path: Path,
+        random: [u8; 32],
+        hello: &VerifiedHello,
+    ) {
+        let Some(connection_id) = self.index.new_connection_id(&mut SystemRandom) else {
+            self.counters.engine_failures += 1;
+            return;
+        };
+        // Whether its client may still come in is decided now, not when it came first.
+        let resumed = self.resumption.find(now, hello);
+        let resumed = resumed.filter(|(_, chain)| {
+            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+            self.policy.verify(&chain, self.unix_time).is_ok()
+        });
+        let start = Start {
+            config: &self.settings.dtls12,
+            hello: &hello.message,
+            record_sequence: hello.record_sequence,
+            own_connection_id: &connection_id,
+            session_id: &self.resumption.new_id(),
+            resumed: resumed.as_ref().map(|(session, _)| session),
+        };
+        let mut handshake = Handshake::new(now, &start, &mut SystemRandom);
+        if let Some(outcome) = handshake.poll_outcome() {
+            while let Some(datagram) = handshake.poll_transmit() {
+                self.transmit(path, datagram);
+            }
+            let failure = match outcome {
+                Outcome::Failed(error) => self.hello_failure(hello, error),
+                // Its Finished is still to come.
+                Outcome::Complete(_) => HandshakeFailure::Handshake(HandshakeError::Internal),
+            };
+            self.ended += 1;
+            return self.report_failure(path, failure);
+        }
+        let id = self.handshakes.add(HalfOpen {
+            path,
+            random,
+            began: now,
+            deadline: now + self.parameters.handshake_timeout,
+            verified_by: self.policy_version,
+            chain: None,
+            engine: Engine::Dtls12(Dtls12 {
+                handshake,
+                resumed: resumed.map(|(_, chain)| chain),
+                connection_id: connection_id.clone(),
+            }),
+            timer: Slot::default(),
+        });
+        let abandoned = self.index.add_proven(path, &connection_id, id);
+        self.proven(id, abandoned);
+        self.settle12(now, id, None);
+    }
+
+    /// Why a hello with a valid cookie did not begin a handshake.
+    fn hello_failure(&self, hello: &VerifiedHello, error: HandshakeError) -> HandshakeFailure {
+        if let HandshakeError::Hello(_) = error
+            && let Ok(hello) = ClientHello::parse(hello.message.body())
+        {
+            let offered: Vec<u16> = hello.cipher_suites.iter().collect();
+            let mut ours = self.settings.dtls12.cipher_suites().iter();
+            if !ours.any(|suite| offered.contains(&suite.number())) {
+                return HandshakeFailure::no_common_cipher_suite(&offered);
+            }
+        }
+        HandshakeFailure::Handshake(error)
+    }
+
+    /// Passes a datagram to a handshake.
+    pub(super) fn feed12(&mut self, now: Instant, id: HandshakeId, datagram: &[u8]) {
+        let mut judge = Judge {
+            policy: &self.policy,
+            now: self.unix_time,
+            chain: None,
+            refused: None,
+        };
+        let Some(half_open) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        let Engine::Dtls12(dtls12) = &mut half_open.engine else {
+            return;
+        };
+        dtls12.handshake.receive(now, datagram, &mut judge);
+        if let Some(chain) = judge.chain {
+            half_open.chain = Some(chain);
+            half_open.verified_by = self.policy_version;
+        }
+        self.settle12(now, id, judge.refused);
+    }
+
+    /// The timer of a handshake has fired.
+    pub(super) fn drive12(&mut self, now: Instant, id: HandshakeId) {
+        if let Some(half_open) = self.handshakes.get_mut(id)
+            && let Engine::Dtls12(dtls12) = &mut half_open.engine
+        {
+            dtls12.handshake.handle_timeout(now);
+            self.settle12(now, id, None);
+        }
+    }
+
+    /// Sends what a handshake has to send, and ends it if it has ended.
+    fn settle12(
+        &mut self,
+        now: Instant,
+        id: HandshakeId,
+        refused: Option<(Vec<u8>, CertificateError)>,
+    ) {
+        let Some(half_open) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        let path = half_open.path;
+        let Engine::Dtls12(dtls12) = &mut half_open.engine else {
+            return;
+        };
+        let handshake = &mut dtls12.handshake;
+        let datagrams: Vec<_> = std::iter::from_fn(|| handshake.poll_transmit()).collect();
+        let outcome = handshake.poll_outcome();
+        for datagram in datagrams {
+            self.transmit(path, datagram);
+        }
+        match outcome {
+            None => {
+                self.track_buffered(id);
+                self.handshakes.arm(id);
+            }
+            Some(Outcome::Failed(error)) => {
+                let failure = match (error, refused) {
+                    (_, Some((certificate, refusal))) => HandshakeFailure::CertificateRefused {
+                        certificate,
+                        refusal,
+                    },
+                    (HandshakeError::NoCertificate, None) => HandshakeFailure::NoCertificate,
+                    (error, None) => HandshakeFailure::Handshake(error),
+                };
+                self.fail_handshake(id, failure);
+            }
+            Some(Outcome::Complete(complete)) => self.complete12(now, id, *complete),
+        }
+    }
+
+    /// The client has its certificate's key.
+    fn complete12(&mut self, now: Instant, id: HandshakeId, complete: Complete) {
+        let Complete {
+            mut association,
+            last_flight,
+            session,
+            is_resumed,
+            application_data,
+        } = complete;
+        let Some(half_open) = self.take_handshake(id) else {
+            return;
+        };
+        let chain = match (half_open.engine, is_resumed) {
+            (Engine::Dtls12(dtls12), true) => dtls12.resumed,
+            _ => half_open.chain.map(Arc::new),
+        };
+        let handshaken = Handshaken {
+            path: half_open.path,
+            random: half_open.random,
+            began: half_open.began,
+            verified_by: half_open.verified_by,
+            chain,
+        };
+        let allowed = match self.judge_completed(&handshaken) {
+            Ok(allowed) => allowed,
+            Err((failure, alert)) => {
+                // The client has our Finished: it is told under the session's keys.
+                if let Some(alert) = established::protect(&mut association, Alert::fatal(alert)) {
+                    self.transmit(handshaken.path, alert);
+                }
+                self.ended += 1;
+                return self.report_failure(handshaken.path, failure);
+            }
+        };
+        let mut resumption_id = [0; 32];
+        if let Some(session) = session {
+            resumption_id = session.id().try_into().unwrap_or(resumption_id);
+            if !is_resumed {
+                self.resumption.insert(now, session, allowed.chain.clone());
+            }
+        }
+        let engine = Established::Dtls12(association);
+        let id = self.establish(now, handshaken, allowed, engine, last_flight, resumption_id);
+        for bytes in application_data {
+            self.received_application_data(now, id, bytes);
+        }
+    }
+}
