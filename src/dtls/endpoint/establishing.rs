@@ -10,6 +10,7 @@ use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
+use dtls_server::resumption::Session as ResumableSession;
 use std::time::Instant;
 
 /// A complete handshake.
@@ -25,6 +26,8 @@ pub(super) struct Handshaken {
 /// A session that may be established.
 pub(super) struct Allowed {
     pub(super) chain: Chain,
+    /// To resume it by.
+    pub(super) resumable: Option<ResumableSession>,
     certificate: CertificateTag,
     replaced: Option<SessionId>,
 }
@@ -63,6 +66,7 @@ impl<T> Endpoint<T> {
         }
         Ok(Allowed {
             chain: chain.clone(),
+            resumable: None,
             certificate,
             replaced,
         })
@@ -102,6 +106,8 @@ impl<T> Endpoint<T> {
             Engine::Dtls13(_) => "1.3",
         };
         let certificate = allowed.chain.first().cloned().unwrap_or_default();
+        let chain = &allowed.chain;
+        let resumable = (allowed.resumable).map(|session| (session, chain.clone()));
         let connection = Connection {
             engine,
             path,
@@ -115,6 +121,7 @@ impl<T> Endpoint<T> {
                 began: handshaken.began,
                 expires: now + FRESH,
                 last_flight,
+                resumable,
             })),
             resumption_id,
         };
