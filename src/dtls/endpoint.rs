@@ -298,6 +298,12 @@ impl<T> Endpoint<T> {
         self.timers.len() + self.handshakes.timers()
     }
 
+    /// Adds a session without a handshake, for tests of what is kept with sessions.
+    #[cfg(test)]
+    pub(crate) fn add_session(&mut self) -> SessionId {
+        self.sessions.insert(super::connection::tests::connection())
+    }
+
     /// Sizes of all tables, for tests of their bounds.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {

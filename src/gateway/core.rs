@@ -86,7 +86,6 @@ pub struct RoomCounters<'a> {
 pub struct Core {
     settings: Settings,
     registry: Arc<Registry>,
-    demux: Endpoint,
     sessions: Sessions,
     relays: RelayTable,
     relay_calls: RelayCalls,
@@ -122,8 +121,10 @@ impl Core {
         seed: u64,
     ) -> Core {
         Core {
-            demux: Endpoint::new(settings.dtls, engine, policy),
-            sessions: Sessions::new(settings.limits),
+            sessions: Sessions::new(
+                settings.limits,
+                Endpoint::new(settings.dtls, engine, policy),
+            ),
             relays: RelayTable::new(
                 settings.relay,
                 settings.downlink,
@@ -156,7 +157,7 @@ impl Core {
 
     /// Sets the wall clock, which decides whether certificates are valid. It may jump.
     pub fn set_unix_time(&mut self, unix_time: UnixTime) {
-        self.demux.set_unix_time(unix_time);
+        self.sessions.dtls.set_unix_time(unix_time);
     }
 
     /// Sends a copy of everything to this tap from now on.
@@ -167,7 +168,7 @@ impl Core {
     /// Handles a datagram, or queues it if its device had its share of the turn.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         if self.turns.count_arrival(now) {
-            let session = self.demux.session_of(path, datagram);
+            let session = self.sessions.dtls.session_of(path, datagram);
             let peer = session.and_then(|session| self.sessions.get(session));
             let holder = peer.map(Peer::holder);
             match self.turns.decide(holder, path, datagram) {
@@ -189,7 +190,7 @@ impl Core {
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.tap.begin(now, datagram.len());
-        self.demux.receive(now, path, datagram);
+        self.sessions.dtls.receive(now, path, datagram);
         self.settle(now);
     }
 
@@ -228,7 +229,7 @@ impl Core {
             self.handle_datagram(now, path, &datagram);
         }
         self.tap.begin(now, 0);
-        self.demux.handle_timeout(now);
+        self.sessions.dtls.handle_timeout(now);
         self.settle(now);
         for _ in 0..TIMERS_PER_CALL {
             let Some(session) = self.sessions.pop_due(now) else {
@@ -257,7 +258,7 @@ impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let deadlines = [
-            self.demux.next_timeout(),
+            self.sessions.dtls.next_timeout(),
             self.sessions.next_timeout(),
             self.relays.next_timeout(),
             self.packages.next_timeout(),
@@ -271,7 +272,7 @@ impl Core {
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.demux.poll_transmit()
+        self.sessions.dtls.poll_transmit()
     }
 
     /// The next upstream call to make. [`complete`](Self::complete) must follow, once.
@@ -298,7 +299,7 @@ impl Core {
     /// Counted since the start.
     pub fn counters(&self) -> RoomCounters<'_> {
         RoomCounters {
-            dtls: self.demux.counters(),
+            dtls: self.sessions.dtls.counters(),
             coap: &self.coap_counters,
             gateway: &self.counters,
             relay: self.relays.counters(),
@@ -308,17 +309,17 @@ impl Core {
 
     /// The number of established sessions.
     pub fn sessions(&self) -> usize {
-        self.demux.established()
+        self.sessions.dtls.established()
     }
 
     /// Sessions and handshakes that have ended since the start, for whatever reason.
     pub fn sessions_and_handshakes_ended(&self) -> u64 {
-        self.demux.ended()
+        self.sessions.dtls.ended()
     }
 
     /// The number of half-open handshakes.
     pub fn half_open(&self) -> usize {
-        self.demux.half_open()
+        self.sessions.dtls.half_open()
     }
 
     /// The number of calls for devices' requests that have not ended.
@@ -330,8 +331,8 @@ impl Core {
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         Load {
-            sessions: self.demux.established(),
-            half_open: self.demux.half_open(),
+            sessions: self.sessions.dtls.established(),
+            half_open: self.sessions.dtls.half_open(),
             in_flight: self.in_flight.count(),
             most_in_flight_of_one: self.in_flight.most_of_one(),
             relay_calls: self.relay_calls.len(),
@@ -344,7 +345,7 @@ impl Core {
             ready: self.ready.len(),
             peers: self.sessions.load(),
             relays: self.relays.load(),
-            demux: self.demux.load(),
+            demux: self.sessions.dtls.load(),
         }
     }
 
@@ -373,7 +374,7 @@ impl Core {
     }
 
     fn handle_dtls_events(&mut self, now: Instant) {
-        while let Some(event) = self.demux.poll_event() {
+        while let Some(event) = self.sessions.dtls.poll_event() {
             match event {
                 dtls::Event::Established {
                     session,
@@ -441,7 +442,7 @@ impl Core {
         let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
         if device.is_some() {
-            self.demux.mark_registered(now, session);
+            self.sessions.dtls.mark_registered(now, session);
         }
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);

@@ -1,8 +1,7 @@
-//! Established sessions: the [`Peer`] of each, its device, and how many sessions a device may have. Their other half (keys,
-//! deadlines, the engine) is in `dtls::session`.
+//! Established sessions: the [`Peer`] of each, its device, and how many sessions a device may have.
 //!
-//! What belongs to one session is a field of its peer, and this is the only place that knows where peers are stored. Not
-//! here are:
+//! What belongs to one session is a field of its peer, which is attached to the session itself: one look-up in one table
+//! finds its keys and all that is known of its device. Not there are:
 //!
 //! | What | because |
 //! |---|---|
@@ -14,7 +13,7 @@ mod of_device;
 mod peer;
 
 use crate::device::{Device, Limits};
-use crate::dtls::{Path, SessionId};
+use crate::dtls::{Endpoint, Path, SessionId};
 use crate::timers::Timers;
 use crate::timers::moment::Moment;
 use of_device::OfDevice;
@@ -40,11 +39,11 @@ pub(crate) enum Admission {
     DisplacesUnregistered(SessionId),
 }
 
-#[derive(Debug)]
+/// All sessions, with their DTLS and their peers.
 pub(crate) struct Sessions {
     limits: Limits,
-    /// Boxed: a table that grows by doubling may be half empty.
-    peers: HashMap<SessionId, Box<Peer>>,
+    pub dtls: Endpoint<Peer>,
+    count: usize,
     by_device: HashMap<Arc<str>, OfDevice>,
     of_devices: usize,
     /// Sessions of unregistered certificates, by the source address of their handshake, which was proven.
@@ -55,10 +54,11 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: Limits) -> Sessions {
+    pub(crate) fn new(limits: Limits, dtls: Endpoint<Peer>) -> Sessions {
         Sessions {
             limits,
-            peers: HashMap::new(),
+            dtls,
+            count: 0,
             by_device: HashMap::new(),
             of_devices: 0,
             unregistered: SourcePlaces::default(),
@@ -67,13 +67,17 @@ impl Sessions {
         }
     }
 
-    /// Adds a peer. The caller closes the session that it displaces.
+    /// Adds a peer, unless its session has ended already. The caller closes the session that it displaces.
     pub(crate) fn admit(&mut self, mut peer: Peer, registry_version: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
         let host = peer.host();
         peer.registry_version = registry_version;
-        self.peers.insert(session, Box::new(peer));
+        self.dtls.attach(session, peer);
+        if self.dtls.user(session).is_none() {
+            return Admission::Alone;
+        }
+        self.count += 1;
         self.arm(session);
         match name {
             Some(name) => self.add_to_index(session, name),
@@ -99,11 +103,11 @@ impl Sessions {
         };
         let others = sessions.as_slice();
         let over = others.len() >= self.limits.sessions_per_device;
-        let peers = &self.peers;
+        let dtls = &self.dtls;
         // Searched only when there are too many: a device may be allowed thousands.
         let searched = others.iter().filter(|_| over);
         let longest_silent = searched
-            .filter_map(|session| peers.get(session))
+            .filter_map(|session| dtls.user(*session))
             .min_by_key(|peer| peer.last_received)
             .map(|peer| peer.session);
         sessions.push(session);
@@ -127,7 +131,7 @@ impl Sessions {
 
     /// Whether the session's device was looked up in another registry than this.
     pub(crate) fn is_outdated(&self, session: SessionId, registry_version: u32) -> bool {
-        let peer = self.peers.get(&session);
+        let peer = self.dtls.user(session);
         peer.is_some_and(|peer| peer.registry_version != registry_version)
     }
 
@@ -139,7 +143,7 @@ impl Sessions {
         device: Option<Arc<Device>>,
         registry_version: u32,
     ) -> Admission {
-        let Some(peer) = self.peers.get_mut(&session) else {
+        let Some(peer) = self.dtls.user_mut(session) else {
             return Admission::Alone;
         };
         peer.registry_version = registry_version;
@@ -162,7 +166,7 @@ impl Sessions {
     /// A request of an unregistered certificate was answered 4.01: its session ends after [`UNREGISTERED_LIFETIME`], unless
     /// its end is set already.
     pub(crate) fn refused_unregistered(&mut self, now: Instant, session: SessionId) {
-        if let Some(peer) = self.peers.get_mut(&session)
+        if let Some(peer) = self.dtls.user_mut(session)
             && peer.device.is_none()
         {
             let expires = Moment::from(now + UNREGISTERED_LIFETIME);
@@ -173,14 +177,14 @@ impl Sessions {
 
     /// Notes that a request was answered, or a notification acknowledged.
     pub(crate) fn served(&mut self, now: Instant, session: SessionId) {
-        if let Some(peer) = self.peers.get_mut(&session) {
+        if let Some(peer) = self.dtls.user_mut(session) {
             peer.last_served = Some(now.into());
         }
     }
 
     /// Sets when the session expires.
     pub(crate) fn expire(&mut self, session: SessionId, at: Option<Instant>) {
-        if let Some(peer) = self.peers.get_mut(&session) {
+        if let Some(peer) = self.dtls.user_mut(session) {
             peer.expires = at.map(Moment::from);
             self.arm(session);
         }
@@ -189,12 +193,11 @@ impl Sessions {
     /// Notes that the session's peer has another address. A session of an unregistered certificate counts for that of its
     /// handshake all the same: the new one is not proven, and whoever moves its sessions would be seen as many.
     pub(crate) fn moved(&mut self, session: SessionId, path: Path) {
-        let Some(peer) = self.peers.get_mut(&session) else {
+        let Some(peer) = self.dtls.user_mut(session) else {
             return;
         };
         let before = peer.host();
-        peer.remote = path.canonical_remote();
-        peer.endpoint.path_changed();
+        peer.set_remote(path.remote);
         if peer.host() != before && peer.device.is_none() {
             self.handshaken_from.entry(session).or_insert(before);
         }
@@ -202,17 +205,18 @@ impl Sessions {
 
     /// Removes a session that has ended.
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Peer> {
-        let mut peer = self.peers.remove(&session)?;
+        let mut peer = self.dtls.detach(session)?;
+        self.count = self.count.saturating_sub(1);
         self.timers.disarm(session, &mut peer.timer);
         let host = peer.host();
         self.remove_from_index(session, host, peer.device.as_deref());
-        Some(*peer)
+        Some(peer)
     }
 
     /// Notes that an authentic record was received. Returns the session's device, the first time in each interval of
     /// [`ALIVE_INTERVAL`].
     pub(crate) fn received(&mut self, now: Instant, session: SessionId) -> Option<&Arc<Device>> {
-        let peer = self.peers.get_mut(&session)?;
+        let peer = self.dtls.user_mut(session)?;
         peer.last_received = now.into();
         if now.saturating_duration_since(peer.reported_alive.into()) < ALIVE_INTERVAL {
             return None;
@@ -222,17 +226,17 @@ impl Sessions {
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<&Peer> {
-        self.peers.get(&session).map(AsRef::as_ref)
+        self.dtls.user(session)
     }
 
     /// [`arm`](Self::arm) must follow if its endpoint was used.
     pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Peer> {
-        self.peers.get_mut(&session).map(AsMut::as_mut)
+        self.dtls.user_mut(session)
     }
 
     /// Sets the timer to the peer's next timeout.
     pub(crate) fn arm(&mut self, session: SessionId) {
-        if let Some(peer) = self.peers.get_mut(&session)
+        if let Some(peer) = self.dtls.user_mut(session)
             && let Some(at) = peer.next_timeout()
         {
             self.timers.arm(session, &mut peer.timer, at);
@@ -242,7 +246,7 @@ impl Sessions {
     /// The next session whose timer has expired.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<SessionId> {
         let session = self.timers.pop_due(now)?;
-        if let Some(peer) = self.peers.get_mut(&session) {
+        if let Some(peer) = self.dtls.user_mut(session) {
             peer.timer.fired();
         }
         Some(session)
@@ -250,7 +254,7 @@ impl Sessions {
 
     /// Whether the session's lifetime is over.
     pub(crate) fn has_expired(&self, now: Instant, session: SessionId) -> bool {
-        let expires = self.peers.get(&session).and_then(|peer| peer.expires);
+        let expires = self.dtls.user(session).and_then(|peer| peer.expires);
         expires.is_some_and(|expires| Instant::from(expires) <= now)
     }
 
@@ -259,11 +263,11 @@ impl Sessions {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.peers.is_empty()
+        self.count == 0
     }
 
     pub(crate) fn ids(&self) -> Vec<SessionId> {
-        self.peers.keys().copied().collect()
+        self.dtls.users().map(|(session, _)| session).collect()
     }
 
     /// Sessions that count for `limits.unregistered_sessions`.
@@ -273,7 +277,7 @@ impl Sessions {
 
     /// Sessions without a device, those included whose device was removed from the registry.
     pub(crate) fn without_device(&self) -> usize {
-        self.peers.len().saturating_sub(self.of_devices)
+        self.count.saturating_sub(self.of_devices)
     }
 
     /// Timers that are set.
@@ -285,12 +289,16 @@ impl Sessions {
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         let most = |count: fn(&coap::RemoteEndpoint) -> usize| {
-            let counts = self.peers.values().map(|peer| count(&peer.endpoint));
+            let counts = self.dtls.users().map(|(_, peer)| count(&peer.endpoint));
             counts.max().unwrap_or_default()
         };
         Load {
-            all: self.peers.len(),
-            open_requests: self.peers.values().map(|peer| peer.open_requests()).sum(),
+            all: self.count,
+            open_requests: self
+                .dtls
+                .users()
+                .map(|(_, peer)| peer.open_requests())
+                .sum(),
             timers: self.timers.len(),
             most_of_one_device: self
                 .by_device

@@ -49,7 +49,7 @@ impl Core {
     /// Refuses new handshakes, and closes sessions as their exchanges end, within this time.
     pub fn drain(&mut self, now: Instant, at_most: Duration) {
         self.draining.until = Some(now + at_most);
-        self.demux.stop_accepting();
+        self.sessions.dtls.stop_accepting();
         self.end_subscriptions();
         self.draining.touched = self.sessions.ids();
         self.settle(now);
@@ -140,13 +140,13 @@ impl Core {
         } else {
             "its certificate is not registered"
         };
-        self.demux.close(session, why);
+        self.sessions.dtls.close(session, why);
     }
 
     /// Ends every session with a close_notify.
     pub fn close_all(&mut self, now: Instant) {
         for session in self.sessions.ids() {
-            self.demux.close(session, REASON);
+            self.sessions.dtls.close(session, REASON);
         }
         self.settle(now);
     }

@@ -23,6 +23,6 @@ impl Core {
 
     /// A session's peer receives what is sent to its new address.
     pub(super) fn path_confirmed(&mut self, session: SessionId) {
-        self.demux.confirm_path(session);
+        self.sessions.dtls.confirm_path(session);
     }
 }

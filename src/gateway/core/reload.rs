@@ -51,7 +51,7 @@ impl Core {
     pub fn change(&mut self, now: Instant, change: Change) {
         match change {
             Change::Registry(registry) => self.replace_registry(now, registry),
-            Change::Server(settings) => self.demux.set_settings(settings),
+            Change::Server(settings) => self.sessions.dtls.set_settings(settings),
             Change::Clients(policy) => self.replace_policy(now, policy),
         }
         self.settle(now);
@@ -65,7 +65,7 @@ impl Core {
     }
 
     fn replace_policy(&mut self, now: Instant, policy: ClientPolicy) {
-        self.demux.set_policy(policy);
+        self.sessions.dtls.set_policy(policy);
         self.review.to_check = self.sessions.ids().into();
         self.review.since = Some(now);
     }
@@ -82,12 +82,13 @@ impl Core {
             let Some(session) = self.review.to_check.pop_front() else {
                 break;
             };
-            if let Some(refusal) = self.demux.reverify(session) {
+            if let Some(refusal) = self.sessions.dtls.reverify(session) {
                 self.counters.sessions_revoked += 1;
                 if let Some(peer) = self.sessions.get(session) {
                     self.journal.no_longer_accepted(peer, &refusal);
                 }
-                self.demux
+                self.sessions
+                    .dtls
                     .close(session, "its certificate is no longer accepted");
             }
         }
@@ -150,12 +151,12 @@ impl Core {
             Admission::Displaces(longest_silent) => {
                 self.counters.sessions_displaced += 1;
                 let why = "the device has more than limits.sessions_per_device";
-                self.demux.close(longest_silent, why);
+                self.sessions.dtls.close(longest_silent, why);
             }
             Admission::DisplacesUnregistered(oldest) => {
                 self.counters.unregistered_displaced += 1;
                 let why = "there are more than limits.unregistered_sessions";
-                self.demux.close(oldest, why);
+                self.sessions.dtls.close(oldest, why);
             }
         }
     }

@@ -19,7 +19,7 @@ impl Core {
                 true => State::Draining,
                 false => State::Serving,
             },
-            dtls: *self.demux.counters(),
+            dtls: *self.sessions.dtls.counters(),
             coap: self.coap_counters,
             gateway: self.counters,
             relay: *self.relays.counters(),
@@ -42,10 +42,10 @@ impl Core {
     fn levels(&self) -> Levels {
         let (polls, reads) = self.relay_calls.counts();
         Levels {
-            sessions: self.demux.established(),
+            sessions: self.sessions.dtls.established(),
             unregistered_sessions: self.sessions.without_device(),
-            half_open: self.demux.half_open(),
-            waiting: self.demux.pending_hellos(),
+            half_open: self.sessions.dtls.half_open(),
+            waiting: self.sessions.dtls.pending_hellos(),
             devices: self.registry.len(),
             open_requests: self.tallies.answers.open(),
             in_flight: self.in_flight.count(),
@@ -58,7 +58,7 @@ impl Core {
             to_review: self.review.waiting(),
             // The driver knows it.
             completions_waiting: 0,
-            timers: self.demux.timers() + self.sessions.timers() + self.relays.timers(),
+            timers: self.sessions.dtls.timers() + self.sessions.timers() + self.relays.timers(),
             package_readers: self.packages.downloaders(),
             package_editions: self.packages.editions(),
             package_own_bytes: self.packages.own_bytes(),
@@ -71,7 +71,7 @@ impl Core {
         [
             bound(
                 "limits.sessions",
-                self.demux.established(),
+                self.sessions.dtls.established(),
                 settings.dtls.sessions,
             ),
             bound(
@@ -81,7 +81,7 @@ impl Core {
             ),
             bound(
                 "limits.handshakes",
-                self.demux.half_open(),
+                self.sessions.dtls.half_open(),
                 settings.dtls.handshakes,
             ),
             bound(
@@ -121,7 +121,7 @@ impl Core {
         unsent: u64,
         connections: u64,
     ) -> [(&'static str, u64); journal::BOUNDS] {
-        let dtls = self.demux.counters();
+        let dtls = self.sessions.dtls.counters();
         [
             ("limits.hellos", dtls.over_hello_budget),
             ("limits.handshakes_per_address", dtls.over_address_budget),
@@ -157,11 +157,15 @@ impl Core {
         Some(SessionLine {
             session: session.0,
             device: peer.device.as_ref().map(|device| device.name.clone()),
-            address: peer.remote,
+            address: peer.remote(),
             age: now.saturating_duration_since(peer.since()),
             idle: now.saturating_duration_since(peer.last_received()),
             version: peer.version(),
-            cipher_suite: self.demux.cipher_suite(session).map(cipher_suite_name),
+            cipher_suite: self
+                .sessions
+                .dtls
+                .cipher_suite(session)
+                .map(cipher_suite_name),
             observes: self.observed_through(peer),
             // The driver knows it.
             connection: None,

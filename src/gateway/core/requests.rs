@@ -16,7 +16,6 @@ use crate::quotas::in_flight::{Full, Holder};
 use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
-use shares::source;
 use std::time::Instant;
 
 /// Seconds after which a device may try again when too many calls are in flight.
@@ -25,7 +24,7 @@ const BUSY_MAX_AGE: u32 = 5;
 impl Core {
     /// The largest CoAP message that fits one datagram, and one record of this session, in bytes.
     fn max_message(&self, session: SessionId) -> usize {
-        let of_session = self.demux.max_plaintext(session);
+        let of_session = self.sessions.dtls.max_plaintext(session);
         let in_datagram = self.settings.max_message();
         of_session.map_or(in_datagram, |most| most.min(in_datagram))
     }
@@ -55,7 +54,7 @@ impl Core {
             bodies: &self.bodies,
             holder: match &peer.device {
                 Some(device) => coap::Holder::Device(&device.name),
-                None => coap::Holder::Source(source::host(peer.remote.ip())),
+                None => coap::Holder::Source(peer.host()),
             },
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
@@ -72,7 +71,7 @@ impl Core {
             match output {
                 Output::Send(bytes) => {
                     has_sent = true;
-                    self.demux.send(now, session, &bytes);
+                    self.sessions.dtls.send(now, session, &bytes);
                     self.tap.send(|| self.sent(session, &bytes));
                 }
                 Output::Request(exchange, request) => {
@@ -90,7 +89,7 @@ impl Core {
             }
         }
         self.outputs = outputs;
-        if has_sent && self.demux.is_path_blocked(session) {
+        if has_sent && self.sessions.dtls.is_path_blocked(session) {
             // Once: it sends nothing while a ping is outstanding.
             self.prove_path(now, session);
         }

@@ -39,7 +39,7 @@ impl Core {
     }
 
     pub(super) fn sent(&self, session: SessionId, bytes: &[u8]) -> (DeviceName, Event) {
-        let datagram = self.demux.last_transmit();
+        let datagram = self.sessions.dtls.last_transmit();
         let event = Event::Sent {
             session,
             message: Bytes::copy_from_slice(bytes),

@@ -1,8 +1,11 @@
 use super::*;
+use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
 use crate::device::{AccessToken, CertificateId};
+use crate::dtls;
 use coap::RemoteEndpoint;
 use std::net::SocketAddr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
@@ -22,6 +25,16 @@ fn device(name: &str) -> Option<Arc<Device>> {
     Some(Arc::new(Device { name, token }))
 }
 
+fn endpoint() -> Endpoint<Peer> {
+    let made = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
+    let key = Zeroizing::new(made.signing_key.serialize_der());
+    let credentials = ServerCredentials::of_certificate(made.cert.der().to_vec(), key);
+    let parameters = dtls::Parameters::default();
+    let settings = dtls::Settings::new(&credentials, &parameters).unwrap();
+    let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
+    Endpoint::new(parameters, settings, policy)
+}
+
 struct Bench {
     sessions: Sessions,
     now: Instant,
@@ -35,7 +48,7 @@ impl Bench {
             sessions_per_device: 2,
         };
         Bench {
-            sessions: Sessions::new(limits),
+            sessions: Sessions::new(limits, endpoint()),
             now: start(),
             last: 0,
         }
@@ -44,7 +57,7 @@ impl Bench {
     fn admit(&mut self, path: Path, device: Option<Arc<Device>>) -> (SessionId, Admission) {
         self.last += 1;
         self.now += Duration::from_secs(1);
-        let session = SessionId(self.last);
+        let session = self.sessions.dtls.add_session();
         let certificate = CertificateId::of(&self.last.to_be_bytes());
         let endpoint = RemoteEndpoint::new(1);
         let peer = Peer::new(
@@ -99,7 +112,7 @@ fn an_unregistered_session_counts_for_the_address_of_its_handshake() {
         moving.push(session);
     }
     let last = bench.sessions.get(moving[1]).unwrap();
-    assert_eq!(last.remote, path(1, 11).remote);
+    assert_eq!(last.remote(), path(1, 11).remote);
     let (third, admission) = bench.admit(path(2, 3), None);
     assert_eq!(
         admission,
@@ -118,4 +131,33 @@ fn an_unregistered_session_counts_for_the_address_of_its_handshake() {
         (bench.sessions.unregistered(), bench.sessions.load().all),
         (1, 2)
     );
+}
+
+/// A handshake and a close_notify may come in one datagram.
+#[test]
+fn a_session_that_has_ended_gets_no_peer() {
+    let mut bench = Bench::new(1);
+    let ended = bench.sessions.dtls.add_session();
+    bench.sessions.dtls.close(ended, "a test");
+    for device in [None, device("meter")] {
+        let certificate = CertificateId::of(b"ended");
+        let endpoint = RemoteEndpoint::new(1);
+        let peer = Peer::new(
+            ended,
+            path(1, 1),
+            certificate,
+            device,
+            endpoint,
+            "1.2",
+            bench.now,
+        );
+        assert_eq!(bench.sessions.admit(peer, 0), Admission::Alone);
+    }
+    let load = bench.sessions.load();
+    assert_eq!(
+        (load.all, load.unregistered, load.most_of_one_device),
+        (0, 0, 0)
+    );
+    assert_eq!((load.timers, bench.sessions.without_device()), (0, 0));
+    assert!(bench.sessions.is_empty());
 }
