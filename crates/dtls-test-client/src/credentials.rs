@@ -44,6 +44,8 @@ pub struct Credentials {
     pub chain: Vec<Vec<u8>>,
     /// The key.
     pub signer: Arc<dyn Signer>,
+    /// The first certificate again, as PEM.
+    pub pem: String,
 }
 
 impl Credentials {
@@ -58,9 +60,12 @@ impl Credentials {
             KeyType::Ed25519 => &PKCS_ED25519,
         };
         let key = KeyPair::generate_for(algorithm).unwrap();
-        let certificate = CertificateParams::default().self_signed(&key).unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()])
+            .and_then(|params| params.self_signed(&key))
+            .unwrap();
         Credentials {
             chain: vec![certificate.der().to_vec()],
+            pem: certificate.pem(),
             signer: match key_type {
                 KeyType::Ed25519 => Arc::new(Ed25519Key(key)),
                 KeyType::P256 | KeyType::P384 | KeyType::P521 | KeyType::Rsa2048 => {

@@ -15,6 +15,7 @@ mod credentials;
 mod moves;
 mod options;
 mod random;
+pub mod recording;
 mod server;
 
 pub use client::Client;

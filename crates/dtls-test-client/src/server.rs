@@ -8,8 +8,11 @@ use dtls_server::alert::AlertDescription;
 use dtls_server::association::{Association, Discard};
 use dtls_server::config::{Config, ConfigBuilder, Identity};
 use dtls_server::cookie::{CookieReply, Cookies};
+use dtls_server::crypto::random::Random;
 use dtls_server::established::{self, Incoming, Reason, Received};
 use dtls_server::handshake::{Complete, Handshake, HandshakeError, LastFlight, Outcome, Start};
+use dtls_server::message::client_hello::ClientHello;
+use dtls_server::reassembly::Message;
 use dtls_server::record::{ContentType, records};
 use dtls_server::resumption::Session;
 use std::sync::{Arc, OnceLock};
@@ -44,11 +47,14 @@ pub struct Server {
     /// Whether the last record was newer than all before.
     pub is_newest: bool,
     cookies: Cookies,
-    random: SeededRandom,
+    random: Box<dyn Random>,
 }
 
 /// What clients put into their records.
 pub const OWN_CONNECTION_ID: [u8; 8] = *b"12345678";
+
+/// The session's name. Mbed TLS's client ignores ids of less than 16 bytes.
+const SESSION_ID: [u8; 32] = *b"a session id has up to 32 bytes.";
 
 /// A configuration with an EC key and an RSA key.
 #[must_use]
@@ -78,12 +84,20 @@ impl Server {
     /// The configuration can't work.
     #[must_use]
     pub fn with(builder: ConfigBuilder) -> Server {
+        Server::with_random(builder, Box::new(SeededRandom::new(1)))
+    }
+
+    /// A server with this configuration and these random bytes.
+    ///
+    /// # Panics
+    /// The configuration can't work, or there are no random bytes.
+    #[must_use]
+    pub fn with_random(builder: ConfigBuilder, mut random: Box<dyn Random>) -> Server {
         #[expect(
             clippy::disallowed_methods,
             reason = "where the clock begins is of no importance"
         )]
         let now = Instant::now();
-        let mut random = SeededRandom::new(1);
         Server {
             config: Arc::new(builder.build().unwrap()),
             now,
@@ -98,7 +112,7 @@ impl Server {
             ended: None,
             discarded: Vec::new(),
             is_newest: false,
-            cookies: Cookies::new(&mut random, now).unwrap(),
+            cookies: Cookies::new(&mut *random, now).unwrap(),
             random,
         }
     }
@@ -142,10 +156,10 @@ impl Server {
                     hello: &hello.message,
                     record_sequence: hello.record_sequence,
                     own_connection_id: &OWN_CONNECTION_ID,
-                    session_id: b"session",
-                    resumed: self.session.as_ref(),
+                    session_id: &SESSION_ID,
+                    resumed: named(self.session.as_ref(), &hello.message),
                 };
-                self.handshake = Some(Handshake::new(self.now, &start, &mut self.random));
+                self.handshake = Some(Handshake::new(self.now, &start, &mut *self.random));
                 self.drain()
             }
             CookieReply::FirstFragment(_)
@@ -235,6 +249,12 @@ impl Server {
         association.protect(kind, content, &mut datagram).unwrap();
         datagram
     }
+}
+
+/// The session, if the hello names it.
+fn named<'a>(session: Option<&'a Session>, hello: &Message) -> Option<&'a Session> {
+    let hello = ClientHello::parse(hello.body()).ok()?;
+    session.filter(|session| hello.session_id == session.id())
 }
 
 impl Default for Server {
