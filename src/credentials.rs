@@ -6,21 +6,26 @@
 
 mod certificate_error;
 mod chain;
+#[allow(dead_code, reason = "the endpoint keeps chains once it gets them")]
+mod client_chain;
 mod clients;
 mod issuer;
 mod pem;
 mod period;
 mod policies;
 mod revocation;
+mod sent;
 mod server;
 
 pub(crate) use certificate_error::CertificateError;
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use client_chain::{ClientChain, SharedIntermediates};
 pub use clients::{ClientPolicy, Validity};
 pub(crate) use pem::{certificates, private_key};
 pub(crate) use period::{Expiry, ExpiryKind, Moment, Period};
 pub(crate) use revocation::RevocationError;
-pub use server::ServerCredentials;
 pub(crate) use server::{Certificate, PrivateKey};
+pub use server::{ServerCredentials, ServerIdentity};
 
 #[cfg(test)]
 mod tests;

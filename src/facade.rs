@@ -26,7 +26,7 @@ pub mod config {
 
 /// The gateway's own certificate and key, and which client certificates are accepted.
 pub mod credentials {
-    pub use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
+    pub use crate::credentials::{ClientPolicy, ServerCredentials, ServerIdentity, Validity};
 }
 
 /// The registry: which certificate is which device.

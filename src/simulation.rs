@@ -114,10 +114,10 @@ struct World {
 /// A self-signed certificate and its key.
 fn certificate() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
-    ServerCredentials {
-        certificate: made.cert.der().to_vec(),
-        private_key: Zeroizing::new(made.signing_key.serialize_der()),
-    }
+    ServerCredentials::of_certificate(
+        made.cert.der().to_vec(),
+        Zeroizing::new(made.signing_key.serialize_der()),
+    )
 }
 
 /// A registry of devices: the number in the name, the token and the certificate of each.
@@ -170,7 +170,7 @@ impl World {
         let now = Instant::now();
         let certificates: Vec<_> = (0..devices).map(|_| certificate()).collect();
         let entries = certificates.iter().enumerate().map(|(index, certificate)| {
-            let id = CertificateId::of(&certificate.certificate);
+            let id = CertificateId::of(certificate.certificate());
             (index, format!("TOKEN-{index}"), id)
         });
         let mut core = new_core(settings, registry(entries), seed);

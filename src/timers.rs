@@ -4,18 +4,21 @@
 //! *earlier*; when it fires too early, its owner checks the real deadline and arms it again. A busy session costs one
 //! queue operation per deadline, not one per message.
 
+pub(crate) mod moment;
+
+use moment::Moment;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// The queue. It contains each key at most once; the key's [`Slot`] ensures that.
 #[derive(Debug)]
 pub(crate) struct Timers<K> {
-    queue: BTreeSet<(Instant, K)>,
+    queue: BTreeSet<(Moment, K)>,
 }
 
 /// When a key's timer is armed for. Stored with the key's owner.
 #[derive(Debug, Default)]
-pub(crate) struct Slot(Option<Instant>);
+pub(crate) struct Slot(Option<Moment>);
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
@@ -28,6 +31,7 @@ impl<K> Default for Timers<K> {
 impl<K: Ord + Copy> Timers<K> {
     /// Arms the timer of `key` so that it fires at `at` or earlier.
     pub(crate) fn arm(&mut self, key: K, slot: &mut Slot, at: Instant) {
+        let at = Moment::from(at);
         if slot.0.is_some_and(|armed| armed <= at) {
             return;
         }
@@ -46,7 +50,7 @@ impl<K: Ord + Copy> Timers<K> {
     /// Removes and returns a key whose time has come, if there is one. Its owner must call [`Slot::fired`].
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let first = self.queue.first()?;
-        if first.0 > now {
+        if first.0 > Moment::from(now) {
             return None;
         }
         self.queue.pop_first().map(|(_, key)| key)
@@ -59,7 +63,7 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// When the next timer fires.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.queue.first().map(|(at, _)| *at)
+        self.queue.first().map(|(at, _)| Instant::from(*at))
     }
 }
 

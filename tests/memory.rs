@@ -43,18 +43,15 @@ fn credentials(size: usize) -> ServerCredentials {
         parameters.custom_extensions.push(extension);
     }
     let made = parameters.self_signed(&key).unwrap();
-    ServerCredentials {
-        certificate: made.der().to_vec(),
-        private_key: Zeroizing::new(key.serialize_der()),
-    }
+    ServerCredentials::of_certificate(made.der().to_vec(), Zeroizing::new(key.serialize_der()))
 }
 
 /// A certificate of exactly `length` bytes. Signatures vary by some bytes, so several are made.
 fn sized(length: usize) -> ServerCredentials {
-    let overhead = credentials(length).certificate.len() - length;
+    let overhead = credentials(length).certificate().len() - length;
     (0..200)
         .map(|attempt| credentials(length + 4 - overhead - attempt % 9))
-        .find(|made| made.certificate.len() == length)
+        .find(|made| made.certificate().len() == length)
         .expect("about one in nine has this length")
 }
 
@@ -87,7 +84,8 @@ fn parameters(versions: Versions) -> Parameters {
 impl Pair {
     fn new(versions: Versions, mtu: usize, own: &ServerCredentials) -> Pair {
         let server = Settings::new(&credentials(0), &parameters(versions)).unwrap();
-        let config = Config::new(own.certificate.clone(), own.private_key.to_vec()).unwrap();
+        let config =
+            Config::new(own.certificate().to_vec(), own.ecdsa.private_key.to_vec()).unwrap();
         let config = config.with_versions(versions).with_mtu(mtu).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]

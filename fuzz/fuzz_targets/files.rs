@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
             let _ = CertificateId::of(input);
             for validity in [Validity::Check, Validity::Ignore] {
                 if let Ok(policy) = ClientPolicy::new(None, validity) {
-                    let _ = policy.verify(input, now);
+                    let _ = policy.verify(&[input], now);
                 }
             }
         }

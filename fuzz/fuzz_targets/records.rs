@@ -22,6 +22,7 @@ fn association(suite: CipherSuite, own_connection_id: &[u8]) -> Association {
     Association::new(Parameters {
         suite,
         extended_master_secret: true,
+        return_routability_check: true,
         write: keys(1),
         read: keys(2),
         own_connection_id,

@@ -35,10 +35,10 @@ fn the_gateway_accepts_the_certificates_that_are_made() {
     let anchors = fs::read(&made.ca.certificate).unwrap();
     let policy = ClientPolicy::new(Some(&anchors), Validity::Check).unwrap();
     let device = files::read_certificate(&made.devices[0].certificate).unwrap();
-    assert_eq!(policy.verify(&device, unix(NOW)), Ok(()));
+    assert_eq!(policy.verify_leaf(&device, unix(NOW)), Ok(()));
     // The gateway's own certificate is for servers: a client is rejected with it.
     let own = files::read_certificate(&made.server.certificate).unwrap();
-    assert_eq!(policy.verify(&own, unix(NOW)).unwrap_err().alert(), 42);
+    assert_eq!(policy.verify_leaf(&own, unix(NOW)).unwrap_err().alert(), 42);
 }
 
 #[test]
@@ -81,13 +81,13 @@ fn a_device_can_be_added_under_the_same_authority_without_changing_other_files()
     let policy = ClientPolicy::new(Some(&before[0]), Validity::Check).unwrap();
     let device = files::read_certificate(&second.devices[1].certificate).unwrap();
     assert_eq!(
-        policy.verify(&device, unix(NOW + Duration::days(31))),
+        policy.verify_leaf(&device, unix(NOW + Duration::days(31))),
         Ok(())
     );
     // It expires with its authority, not after it.
     assert_eq!(
         policy
-            .verify(&device, unix(NOW + Duration::days(3651)))
+            .verify_leaf(&device, unix(NOW + Duration::days(3651)))
             .unwrap_err()
             .alert(),
         45

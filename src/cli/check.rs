@@ -10,7 +10,7 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     for warning in warnings {
         print_warning(&warning.to_string());
     }
-    let own = CertificateId::of(&config.server.certificate);
+    let own = CertificateId::of(config.server.certificate());
     let devices = config.registry.len();
     // Finds mistakes that only the setup of both sides finds. Nothing is bound, and nothing is connected to.
     let runtime = tokio::runtime::Builder::new_current_thread()

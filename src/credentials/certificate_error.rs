@@ -25,11 +25,15 @@ pub enum CertificateError {
         now: Moment,
     },
     /// It does not chain to a trust anchor.
-    #[error("the certificate was not issued by any authority in clients.trust_anchors")]
+    #[error(
+        "no chain leads from the certificate to an authority in clients.trust_anchors; an intermediate must be sent by the \
+         client, or be in that file"
+    )]
     UnknownIssuer,
     /// An authority of its chain has expired or is not valid yet.
     #[error(
-        "an authority in clients.trust_anchors, root or intermediate, has ended or not begun; renew it there"
+        "an authority that has issued it, root or intermediate, has ended or not begun; renew that where it comes from: \
+         clients.trust_anchors or the client"
     )]
     IssuerNotValid,
     /// Its issuer has revoked it.
@@ -37,7 +41,7 @@ pub enum CertificateError {
     Revoked,
     /// An intermediate is revoked.
     #[error(
-        "an intermediate authority in clients.trust_anchors is revoked, says a list in clients.revocation_lists"
+        "an intermediate authority that has issued it is revoked, says a list in clients.revocation_lists"
     )]
     IssuerRevoked,
     /// It is X.509 version 1 or 2, which have no extensions for its use.

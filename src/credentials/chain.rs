@@ -6,6 +6,7 @@ use super::pem::{self, PemError};
 use super::period::{Expiry, ExpiryKind, Moment};
 use super::policies::{self, Patches, Policies};
 use super::revocation::RevocationLists;
+use super::sent::Sent;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -103,19 +104,39 @@ impl Chain {
         })
     }
 
-    /// Verifies a leaf at a point in time. `parsed` is the parsed `leaf`.
-    pub(super) fn verify(
+    /// Chooses the intermediates of a client that may be of use. Those that have to be patched are added to `patches`.
+    pub(super) fn choose<'a>(&self, sent: &[&'a [u8]], patches: &mut Patches) -> Sent<'a> {
+        let known = |der: &[u8]| self.intermediates.iter().any(|one| one.as_ref() == der);
+        Sent::choose(sent, known, patches)
+    }
+
+    /// Verifies a leaf at a point in time. `parsed` is the parsed `leaf`, `patches` those of `sent`. Returns the
+    /// intermediates of its path that are `sent` ones, from the leaf's issuer on.
+    pub(super) fn verify<'a>(
         &self,
         leaf: &[u8],
         parsed: &X509Certificate<'_>,
+        sent: &Sent<'a>,
+        mut patches: Patches,
         at: Moment,
-    ) -> Result<(), CertificateError> {
+    ) -> Result<Vec<&'a [u8]>, CertificateError> {
         let leaf_policies = Policies::parse(parsed).map_err(|_| CertificateError::Malformed)?;
-        let mut patches = Patches::default();
         let patched = patches.patch(leaf, parsed);
         if !(patches.is_empty() && self.patched.is_empty()) {
             patches.extend(&self.patched);
         }
+        let all: Vec<CertificateDer<'_>>;
+        let intermediates = match sent.is_empty() {
+            true => self.intermediates.as_slice(),
+            false => {
+                let own = self.intermediates.iter().map(AsRef::as_ref);
+                all = own
+                    .chain(sent.for_webpki())
+                    .map(CertificateDer::from)
+                    .collect();
+                &all
+            }
+        };
         let over_signed = match patches.is_empty() {
             true => Vec::new(),
             false => patches.algorithms(),
@@ -137,14 +158,14 @@ impl Chain {
         let check_path = |path: &VerifiedPath<'_>| {
             self.revoked.check_authorities(path)?;
             self.check_anchor(path.anchor(), at)?;
-            let is_satisfied = self.satisfies_policies(path, &leaf_policies);
+            let is_satisfied = self.satisfies_policies(path, sent, &leaf_policies);
             lacks_policy.set(!is_satisfied);
             is_satisfied.then_some(()).ok_or(Error::UnknownIssuer)
         };
         let verified = end_entity.verify_for_usage(
             algorithms,
             &self.anchors,
-            &self.intermediates,
+            intermediates,
             at.unix(),
             KeyUsage::client_auth(),
             // No revocation lists: webpki would verify their signatures again for each leaf.
@@ -154,14 +175,18 @@ impl Chain {
         if verified.is_err() && lacks_policy.get() {
             return Err(CertificateError::NoPolicy);
         }
-        verified.map_err(from_webpki)?;
+        let path = verified.map_err(from_webpki)?;
         if self
             .revoked
             .is_revoked(end_entity.issuer(), end_entity.serial())
         {
             return Err(CertificateError::Revoked);
         }
-        Ok(())
+        let of_path = path.intermediate_certificates();
+        Ok(of_path
+            .filter_map(|one| sent.find(one.der().as_ref()))
+            .map(|one| one.der)
+            .collect())
     }
 
     /// Rejects a path whose anchor has expired or is not valid yet; there may be another path. A root is often renewed with
@@ -185,10 +210,19 @@ impl Chain {
         })
     }
 
-    fn satisfies_policies(&self, path: &VerifiedPath<'_>, leaf: &Policies) -> bool {
+    fn satisfies_policies(
+        &self,
+        path: &VerifiedPath<'_>,
+        sent: &Sent<'_>,
+        leaf: &Policies,
+    ) -> bool {
         let below_anchor: Option<Vec<&Policies>> = path
             .intermediate_certificates()
-            .map(|authority| self.policies.get(authority.der().as_ref()))
+            .map(|authority| {
+                let der = authority.der();
+                let of_sent = || sent.find(der.as_ref()).map(|one| &one.policies);
+                self.policies.get(der.as_ref()).or_else(of_sent)
+            })
             .collect();
         // webpki lists the path from the leaf to the anchor.
         below_anchor.is_some_and(|mut policies| {

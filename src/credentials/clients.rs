@@ -4,6 +4,7 @@ use super::certificate_error::CertificateError;
 use super::chain::{AnchorsError, Chain};
 use super::issuer::contents;
 use super::period::{Expiry, Moment, Period};
+use super::policies::Patches;
 use super::revocation::RevocationError;
 use rustls_pki_types::UnixTime;
 use std::fmt;
@@ -12,7 +13,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
-/// The largest certificate that is parsed, in bytes. Device certificates have 300 to 2000.
+/// The most bytes of a client's certificates that are parsed. A device's certificate has 300 to 2000.
 const LARGEST: usize = 16 * 1024;
 
 /// Whether a client certificate's validity period is checked.
@@ -36,8 +37,8 @@ pub struct ClientPolicy {
 impl ClientPolicy {
     /// Creates a policy from a PEM file of trust anchors; without one, chains are not verified.
     ///
-    /// The file has roots and intermediates, because the engine returns only the client's leaf. A certificate whose issuer
-    /// is not in the file is an anchor; the others are intermediates, used only if they chain to an anchor.
+    /// The file has roots, and intermediates for clients that do not send theirs. A certificate whose issuer is not in the
+    /// file is an anchor; the others are intermediates, used only if they chain to an anchor.
     pub fn new(anchors: Option<&[u8]>, validity: Validity) -> Result<Self, AnchorsError> {
         Ok(ClientPolicy {
             chain: anchors.map(Chain::from_pem).transpose()?.map(Arc::new),
@@ -73,10 +74,18 @@ impl ClientPolicy {
         chain.flat_map(|chain| chain.expiries().chain(chain.revoked.expiries()))
     }
 
-    /// Verifies the leaf certificate of a client. That the client has its key is not proven at this point.
+    /// Verifies the certificates of a client: its own first, then any others, in any order. That the client has its key is
+    /// not proven at this point. Returns those that are needed to verify it again: its own, and the intermediates of its
+    /// path that the trust anchors' file does not have. Without trust anchors its own alone is looked at.
     ///
-    /// The work is bounded: by the size of a certificate, and by webpki's own limits on a path search.
-    pub fn verify(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+    /// The work is bounded: by the size of all certificates, by the number that is looked at, and by webpki's own limits on
+    /// a path search.
+    pub fn verify<'a>(
+        &self,
+        chain: &[&'a [u8]],
+        now: UnixTime,
+    ) -> Result<Vec<&'a [u8]>, CertificateError> {
+        let (leaf, sent) = split(chain)?;
         let parsed = parse(leaf)?;
         let (period, now) = (Period::of(parsed.validity()), Moment::from(now));
         if self.validity == Validity::Check {
@@ -94,27 +103,35 @@ impl ClientPolicy {
                 });
             }
         }
-        self.verify_chain(leaf, &parsed, now)
+        self.verify_path(leaf, &parsed, sent, now)
     }
 
-    /// Verifies the leaf of an established session again, after anchors or lists have changed. Its own period is not checked:
-    /// a session does not end because its certificate expires.
-    pub fn reverify(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
-        self.verify_chain(leaf, &parse(leaf)?, Moment::from(now))
+    /// Verifies the certificates of an established session again, after anchors or lists have changed: those that
+    /// [`verify`](Self::verify) has returned. Its own period is not checked: a session does not end because its certificate
+    /// expires.
+    pub fn reverify(&self, chain: &[&[u8]], now: UnixTime) -> Result<(), CertificateError> {
+        let (leaf, sent) = split(chain)?;
+        self.verify_path(leaf, &parse(leaf)?, sent, Moment::from(now))
+            .map(drop)
     }
 
-    fn verify_chain(
+    fn verify_path<'a>(
         &self,
-        leaf: &[u8],
+        leaf: &'a [u8],
         parsed: &X509Certificate<'_>,
+        sent: &[&'a [u8]],
         now: Moment,
-    ) -> Result<(), CertificateError> {
+    ) -> Result<Vec<&'a [u8]>, CertificateError> {
+        let mut path = vec![leaf];
         let Some(chain) = &self.chain else {
-            return Ok(());
+            return Ok(path);
         };
+        let mut patches = Patches::default();
+        let sent = chain.choose(sent, &mut patches);
         // Checked first: an unknown issuer is reported as that, whatever else is wrong with the certificate.
         let issuer = contents(parsed.issuer().as_raw());
-        if !chain.issuers.iter().any(|known| known.name == issuer) {
+        let is_known = chain.issuers.iter().any(|known| known.name == issuer);
+        if !is_known && !sent.has_subject(issuer) {
             return Err(CertificateError::UnknownIssuer);
         }
         if parsed.version() != X509Version::V3 {
@@ -135,24 +152,35 @@ impl ClientPolicy {
         }
         // `now`, if the leaf's period was checked. If it is ignored, any moment within it will do.
         let period = Period::of(parsed.validity());
-        let mut verdict = chain.verify(leaf, parsed, period.clamp(now));
+        let verify_at = |at| chain.verify(leaf, parsed, &sent, patches.clone(), at);
+        let mut verdict = verify_at(period.clamp(now));
         if self.validity == Validity::Ignore {
             // Intermediates that were ever valid together with the leaf were so at one of these moments.
             for moment in [period.not_before, period.not_after] {
                 if verdict == Err(CertificateError::IssuerNotValid) {
-                    verdict = chain.verify(leaf, parsed, moment);
+                    verdict = verify_at(moment);
                 }
             }
         }
-        verdict
+        path.append(&mut verdict?);
+        Ok(path)
     }
+}
+
+/// The client's own certificate, and the others. Together they are as large as a Certificate message may be.
+fn split<'a, 'c>(chain: &'c [&'a [u8]]) -> Result<(&'a [u8], &'c [&'a [u8]]), CertificateError> {
+    let (leaf, others) = chain.split_first().ok_or(CertificateError::Malformed)?;
+    let length = chain
+        .iter()
+        .fold(0, |sum: usize, der| sum.saturating_add(der.len()));
+    if length > LARGEST {
+        return Err(CertificateError::Malformed);
+    }
+    Ok((leaf, others))
 }
 
 /// Parses a certificate, without trailing bytes.
 fn parse(leaf: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
-    if leaf.len() > LARGEST {
-        return Err(CertificateError::Malformed);
-    }
     match X509Certificate::from_der(leaf) {
         Ok(([], parsed)) => Ok(parsed),
         Ok(_) | Err(_) => Err(CertificateError::Malformed),

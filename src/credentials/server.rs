@@ -16,13 +16,36 @@ const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 
-/// The gateway's certificate and its private key. They belong together, and the engine can use them.
+/// What the gateway proves to be: an identity with an EC key, and perhaps another with an RSA key for clients that verify
+/// only those.
 #[derive(Clone)]
 pub struct ServerCredentials {
-    /// The certificate, DER.
-    pub certificate: Vec<u8>,
+    /// With a key on P-256 or P-384.
+    pub ecdsa: ServerIdentity,
+    /// With an RSA key from 2048 bits.
+    pub rsa: Option<ServerIdentity>,
+}
+
+/// A certificate, its issuers, and its private key.
+#[derive(Clone)]
+pub struct ServerIdentity {
+    /// Certificates in DER: the gateway's own first, then each one's issuer. Not empty.
+    pub chain: Vec<Vec<u8>>,
     /// The private key, converted to PKCS#8 DER. Zeroed when dropped.
     pub private_key: Zeroizing<Vec<u8>>,
+}
+
+impl ServerIdentity {
+    /// The gateway's own certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        self.chain.first().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for ServerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerIdentity(hidden)")
+    }
 }
 
 impl ServerCredentials {
@@ -39,20 +62,33 @@ impl ServerCredentials {
         if certificate.public_key != key.public_key {
             return Err(CredentialsError::NotItsKey);
         }
-        Ok(ServerCredentials {
-            certificate: certificate.der,
-            private_key: key.pkcs8,
-        })
+        Ok(Self::of_certificate(certificate.der, key.pkcs8))
+    }
+
+    /// One certificate (DER) with an EC key (PKCS#8, DER), without a chain. Not checked.
+    pub fn of_certificate(certificate: Vec<u8>, private_key: Zeroizing<Vec<u8>>) -> Self {
+        ServerCredentials {
+            ecdsa: ServerIdentity {
+                chain: vec![certificate],
+                private_key,
+            },
+            rsa: None,
+        }
+    }
+
+    /// The certificate with an EC key, DER.
+    pub fn certificate(&self) -> &[u8] {
+        self.ecdsa.certificate()
     }
 
     /// The certificate's validity period. `None` if it is not X.509, which can't be after [`ServerCredentials::pair`].
     pub fn period(&self) -> Option<Period> {
-        Period::of_certificate(&self.certificate)
+        Period::of_certificate(self.certificate())
     }
 
     /// When the certificate expires.
     pub fn expiry(&self) -> Option<Expiry> {
-        Expiry::of_certificate(ExpiryKind::Server, &self.certificate)
+        Expiry::of_certificate(ExpiryKind::Server, self.certificate())
     }
 }
 

@@ -8,6 +8,9 @@ use rcgen::{
 use rustls_pki_types::UnixTime;
 use std::time::Duration;
 
+mod keys;
+mod sent;
+
 /// 2026-01-01, in the middle of the validity periods of the certificates made here.
 pub(super) const NOW: u64 = 1_767_225_600;
 pub(super) const YEAR: u64 = 365 * 24 * 3600;
@@ -68,6 +71,18 @@ impl Authority {
     }
 }
 
+impl ClientPolicy {
+    /// Verifies a client that sends its own certificate alone.
+    pub(crate) fn verify_leaf(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+        self.verify(&[leaf], now).map(drop)
+    }
+
+    /// Verifies it again.
+    pub(super) fn reverify_leaf(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+        self.reverify(&[leaf], now)
+    }
+}
+
 fn policy(anchors: &str, validity: Validity) -> ClientPolicy {
     ClientPolicy::new(Some(anchors.as_bytes()), validity).unwrap()
 }
@@ -81,10 +96,10 @@ fn a_device_under_the_anchor_is_accepted_and_one_under_another_authority_gets_al
     let (ours, theirs) = (Authority::root("ours"), Authority::root("theirs"));
     let policy = policy(&ours.pem, Validity::Check);
     assert_eq!(
-        policy.verify(&ours.issue(&params("meter")), at(NOW)),
+        policy.verify_leaf(&ours.issue(&params("meter")), at(NOW)),
         Ok(())
     );
-    let refusal = policy.verify(&theirs.issue(&params("meter")), at(NOW));
+    let refusal = policy.verify_leaf(&theirs.issue(&params("meter")), at(NOW));
     assert_eq!(refusal, Err(CertificateError::UnknownIssuer));
     assert_eq!(alert(refusal), 48);
 }
@@ -93,7 +108,7 @@ fn a_device_under_the_anchor_is_accepted_and_one_under_another_authority_gets_al
 fn another_authority_with_the_anchors_name_is_unknown() {
     let (ours, impostor) = (Authority::root("ours"), Authority::root("ours"));
     let refusal =
-        policy(&ours.pem, Validity::Check).verify(&impostor.issue(&params("meter")), at(NOW));
+        policy(&ours.pem, Validity::Check).verify_leaf(&impostor.issue(&params("meter")), at(NOW));
     assert_eq!(alert(refusal), 48);
 }
 
@@ -101,20 +116,20 @@ fn another_authority_with_the_anchors_name_is_unknown() {
 fn without_anchors_any_issuer_is_accepted_but_dates_are_checked() {
     let policy = ClientPolicy::new(None, Validity::Check).unwrap();
     let leaf = Authority::root("anyone").issue(&params("meter"));
-    assert_eq!(policy.verify(&leaf, at(NOW)), Ok(()));
+    assert_eq!(policy.verify_leaf(&leaf, at(NOW)), Ok(()));
     let longer = [leaf.as_slice(), &[0]].concat();
     assert_eq!(
-        policy.verify(&longer, at(NOW)),
+        policy.verify_leaf(&longer, at(NOW)),
         Err(CertificateError::Malformed)
     );
-    let late = policy.verify(&leaf, at(NOW + 2 * YEAR)).unwrap_err();
+    let late = policy.verify_leaf(&leaf, at(NOW + 2 * YEAR)).unwrap_err();
     assert_eq!(late.alert(), 45);
     assert!(
         late.to_string()
             .contains("ended on 2027-01-01 00:00:00 UTC"),
         "{late}"
     );
-    let early = policy.verify(&leaf, at(NOW - 2 * YEAR)).unwrap_err();
+    let early = policy.verify_leaf(&leaf, at(NOW - 2 * YEAR)).unwrap_err();
     assert_eq!(early.alert(), 45);
     assert!(
         early
@@ -135,7 +150,11 @@ fn both_ends_of_the_period_are_within_it() {
         (last, true),
         (last + 1, false),
     ] {
-        assert_eq!(policy.verify(&leaf, at(second)).is_ok(), fine, "{second}");
+        assert_eq!(
+            policy.verify_leaf(&leaf, at(second)).is_ok(),
+            fine,
+            "{second}"
+        );
     }
 }
 
@@ -145,12 +164,12 @@ fn with_validity_ignored_chains_are_still_verified() {
     let policy = policy(&ours.pem, Validity::Ignore);
     for now in [0, NOW - 5 * YEAR, NOW, NOW + 50 * YEAR, u64::MAX] {
         assert_eq!(
-            policy.verify(&ours.issue(&params("meter")), at(now)),
+            policy.verify_leaf(&ours.issue(&params("meter")), at(now)),
             Ok(()),
             "{now}"
         );
         assert_eq!(
-            alert(policy.verify(&theirs.issue(&params("meter")), at(now))),
+            alert(policy.verify_leaf(&theirs.issue(&params("meter")), at(now))),
             48,
             "{now}"
         );
@@ -167,18 +186,18 @@ fn an_intermediate_of_the_file_chains_to_its_root_and_is_not_an_anchor() {
         format!("{}{}", intermediate.pem, root.pem),
     ] {
         assert_eq!(
-            policy(&file, Validity::Check).verify(&leaf, at(NOW)),
+            policy(&file, Validity::Check).verify_leaf(&leaf, at(NOW)),
             Ok(())
         );
     }
     // The root alone: the client's intermediate is not used, so there is no path.
     assert_eq!(
-        alert(policy(&root.pem, Validity::Check).verify(&leaf, at(NOW))),
+        alert(policy(&root.pem, Validity::Check).verify_leaf(&leaf, at(NOW))),
         48
     );
     // The intermediate alone has no issuer in the file, so it is the anchor.
     assert_eq!(
-        policy(&intermediate.pem, Validity::Check).verify(&leaf, at(NOW)),
+        policy(&intermediate.pem, Validity::Check).verify_leaf(&leaf, at(NOW)),
         Ok(())
     );
     // An intermediate that does not chain to the root of its issuer's name is not used.
@@ -186,7 +205,7 @@ fn an_intermediate_of_the_file_chains_to_its_root_and_is_not_an_anchor() {
     let policy = policy(&format!("{}{}", root.pem, forged.pem), Validity::Check);
     assert!(
         policy
-            .verify(&forged.issue(&params("meter")), at(NOW))
+            .verify_leaf(&forged.issue(&params("meter")), at(NOW))
             .is_err()
     );
 }
@@ -199,11 +218,11 @@ fn an_expired_intermediate_is_rejected_unless_validity_is_ignored() {
     let intermediate = Authority::with(short, &root);
     let file = format!("{}{}", root.pem, intermediate.pem);
     let leaf = intermediate.issue(&params("meter"));
-    let refusal = policy(&file, Validity::Check).verify(&leaf, at(NOW));
+    let refusal = policy(&file, Validity::Check).verify_leaf(&leaf, at(NOW));
     assert_eq!(refusal, Err(CertificateError::IssuerNotValid));
     assert_eq!(alert(refusal), 42);
     assert_eq!(
-        policy(&file, Validity::Ignore).verify(&leaf, at(NOW)),
+        policy(&file, Validity::Ignore).verify_leaf(&leaf, at(NOW)),
         Ok(())
     );
 }
@@ -215,12 +234,12 @@ fn server_and_authority_certificates_are_rejected_with_the_reason() {
     let mut server = params("server");
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     assert_eq!(
-        policy.verify(&root.issue(&server), at(NOW)),
+        policy.verify_leaf(&root.issue(&server), at(NOW)),
         Err(CertificateError::WrongUsage)
     );
     let authority = root.issue(&authority_params("sub"));
     assert_eq!(
-        policy.verify(&authority, at(NOW)),
+        policy.verify_leaf(&authority, at(NOW)),
         Err(CertificateError::IsAuthority)
     );
     assert_eq!(CertificateError::WrongUsage.alert(), 42);
@@ -232,7 +251,7 @@ fn a_self_signed_certificate_of_openssl_is_reported_as_unknown_issuer() {
     let root = Authority::root("root");
     let other = Authority::root("other");
     let leaf = other.issue(&authority_params("self"));
-    let refusal = policy(&root.pem, Validity::Check).verify(&leaf, at(NOW));
+    let refusal = policy(&root.pem, Validity::Check).verify_leaf(&leaf, at(NOW));
     assert_eq!(refusal, Err(CertificateError::UnknownIssuer));
     assert_eq!(CertificateError::UnknownIssuer.alert(), 48);
 }
@@ -249,7 +268,7 @@ fn a_version_1_certificate_is_rejected_where_anchors_are_set() {
         .unwrap();
     leaf[version + 4] = 0;
     assert_eq!(
-        policy(&root.pem, Validity::Check).verify(&leaf, at(NOW)),
+        policy(&root.pem, Validity::Check).verify_leaf(&leaf, at(NOW)),
         Err(CertificateError::OldVersion)
     );
 }
@@ -259,17 +278,17 @@ fn a_damaged_certificate_is_rejected_without_a_panic() {
     let root = Authority::root("root");
     let leaf = root.issue(&params("meter"));
     let policy = policy(&root.pem, Validity::Ignore);
-    assert_eq!(policy.verify(&leaf, at(NOW)), Ok(()));
+    assert_eq!(policy.verify_leaf(&leaf, at(NOW)), Ok(()));
     for index in 0..leaf.len() {
         assert!(
-            policy.verify(&leaf[..index], at(NOW)).is_err(),
+            policy.verify_leaf(&leaf[..index], at(NOW)).is_err(),
             "cut at {index}"
         );
         for bit in [0x01, 0x80, 0xff] {
             let mut damaged = leaf.clone();
             damaged[index] ^= bit;
             assert!(
-                policy.verify(&damaged, at(NOW)).is_err(),
+                policy.verify_leaf(&damaged, at(NOW)).is_err(),
                 "byte {index} ^ {bit:#x}"
             );
         }
@@ -278,7 +297,7 @@ fn a_damaged_certificate_is_rejected_without_a_panic() {
     longer.push(0);
     for bad in [vec![], vec![0x30; 100], vec![0xff; 1 << 20], longer] {
         assert_eq!(
-            policy.verify(&bad, at(NOW)),
+            policy.verify_leaf(&bad, at(NOW)),
             Err(CertificateError::Malformed)
         );
     }
@@ -460,7 +479,7 @@ fn a_sec1_key_is_converted_to_pkcs8() {
     let credentials = read(&certificate, &format!("{parameters}{sec1}")).unwrap();
     let again = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(
         &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
-        &credentials.private_key,
+        &credentials.ecdsa.private_key,
     );
     assert!(again.is_ok());
 }

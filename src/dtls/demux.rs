@@ -204,7 +204,10 @@ impl Demux {
     pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
         let session = self.sessions.get(&id)?;
         let certificate = session.certificate.as_ref()?;
-        let refusal = self.policy.reverify(certificate, self.unix_time).err();
+        let refusal = self
+            .policy
+            .reverify(&[certificate.as_slice()], self.unix_time)
+            .err();
         // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
         refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }

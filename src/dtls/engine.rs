@@ -127,12 +127,12 @@ impl Settings {
             .max_queue_rx(MAX_QUEUED_DATAGRAMS)
             .build()
             .map_err(rejected)?;
-        let key = Key::parse(&credentials.private_key);
+        let key = Key::parse(&credentials.ecdsa.private_key);
         Ok(Settings {
             config: Arc::new(config),
             #[cfg(test)]
             client_config: Arc::new(client_config),
-            certificate: credentials.certificate.clone(),
+            certificate: credentials.certificate().to_vec(),
             key: key.map_err(|error| SettingsError(error.to_string()))?,
             versions: parameters.versions,
         })

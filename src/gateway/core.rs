@@ -13,6 +13,7 @@ mod relay_calls;
 mod reload;
 mod report;
 mod requests;
+mod respond;
 mod tap;
 
 use super::Settings;
@@ -362,7 +363,7 @@ impl Core {
             } else if let Some(session) = self.draining.touched.pop() {
                 self.close_if_drained(now, session);
             } else if begun < READY_PER_CALL
-                && let Some(session) = self.ready.pop(now)
+                && let Some(session) = self.ready.pop(now, &mut self.sessions)
             {
                 begun += 1;
                 self.start_queued_request(now, session);
@@ -398,7 +399,6 @@ impl Core {
                 }
                 dtls::Event::Ended { session, reason } => {
                     self.tallies.handshakes.ended(&reason);
-                    self.tallies.answers.session_gone(session);
                     self.give_up_calls(session);
                     self.tap.send(|| self.ended(session, &reason));
                     let is_draining = self.draining.is_active();
@@ -413,6 +413,7 @@ impl Core {
                         self.close_connection(device);
                     }
                     if let Some(peer) = self.sessions.remove(session) {
+                        self.tallies.answers.session_ended(peer.open_requests());
                         self.journal.ended(&peer, &reason);
                     }
                 }

@@ -1,127 +1,34 @@
-//! Established sessions: the device of each, and how many sessions a device may have. Their other half
-//! (keys, deadlines, the engine) is in `dtls::session`.
+//! Established sessions: the [`Peer`] of each, its device, and how many sessions a device may have. Their other half (keys,
+//! deadlines, the engine) is in `dtls::session`.
+//!
+//! What belongs to one session is a field of its peer, and this is the only place that knows where peers are stored. Not
+//! here are:
+//!
+//! | What | because |
+//! |---|---|
+//! | calls in flight ([`in_flight`](crate::quotas::in_flight)) | a POST counts for its device until it ends, and its session may end first |
+//! | GETs that wait for a block of a package ([`packages`](super::core)) | the cache answers by a request's number, and one look-up finds session and exchange |
+//! | sessions to review, to close when drained, or of which a request may start | these are queues. A session that is in one only once has a flag in its peer |
 
-use crate::device::{CertificateId, Device, Fingerprint, Limits};
-use crate::dtls::{Path, SessionId};
-use crate::quotas::in_flight::Holder;
-use crate::timers::{Slot, Timers};
-use coap::{ExchangeId, RemoteEndpoint};
-use shares::{SourcePlaces, source};
+mod of_device;
+mod peer;
+
+use crate::device::{Device, Limits};
+use crate::dtls::SessionId;
+use crate::timers::Timers;
+use crate::timers::moment::Moment;
+use of_device::OfDevice;
+pub(crate) use peer::Peer;
+use peer::UNREGISTERED_LIFETIME;
+use shares::SourcePlaces;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often it is reported that a device is alive.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Lifetime of a session of an unregistered certificate: long enough to get its 4.01, and to provision itself.
-const UNREGISTERED_LIFETIME: Duration = Duration::from_secs(60);
-
-/// The client of one established session.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub session: SessionId,
-    pub path: Path,
-    pub certificate: CertificateId,
-    /// The certificate's device, if it is registered.
-    pub device: Option<Arc<Device>>,
-    pub endpoint: RemoteEndpoint,
-    since: Instant,
-    version: &'static str,
-    last_received: Instant,
-    /// When it was reported last that the device is alive.
-    reported_alive: Instant,
-    /// When a request was answered last, or a notification acknowledged.
-    last_served: Option<Instant>,
-    /// The registry in which `device` was looked up.
-    registry_version: u32,
-    /// The first exchange that belongs to its current device.
-    first_exchange: ExchangeId,
-    /// The first exchange under its current device's current access token.
-    first_exchange_of_token: ExchangeId,
-    expires: Option<Instant>,
-    timer: Slot,
-}
-
-impl Peer {
-    /// The holder that its calls to ThingsBoard and its datagrams count for.
-    pub(crate) fn holder(&self) -> Holder {
-        Holder::of(self.device.as_deref(), self.path.remote.ip())
-    }
-
-    pub(crate) fn new(
-        session: SessionId,
-        path: Path,
-        certificate: CertificateId,
-        device: Option<Arc<Device>>,
-        endpoint: RemoteEndpoint,
-        version: &'static str,
-        now: Instant,
-    ) -> Peer {
-        Peer {
-            session,
-            path,
-            certificate,
-            expires: device.is_none().then(|| now + UNREGISTERED_LIFETIME),
-            device,
-            since: now,
-            version,
-            last_received: now,
-            reported_alive: now,
-            last_served: None,
-            registry_version: 0,
-            first_exchange: endpoint.next_exchange(),
-            first_exchange_of_token: endpoint.next_exchange(),
-            endpoint,
-            timer: Slot::default(),
-        }
-    }
-
-    /// Its certificate's SHA-256, as an operator writes it into the registry.
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::Sha256(self.certificate.sha256)
-    }
-
-    /// The device's name; "-" for a certificate that is not registered.
-    pub(crate) fn name(&self) -> &str {
-        self.device.as_ref().map_or("-", |device| &device.name)
-    }
-
-    pub(crate) fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// Its DTLS version: "1.2" or "1.3".
-    pub(crate) fn version(&self) -> &'static str {
-        self.version
-    }
-
-    /// When an authentic record was received last.
-    pub(crate) fn last_received(&self) -> Instant {
-        self.last_received
-    }
-
-    /// Whether the request was received while the certificate belonged to another device, or to none.
-    pub(crate) fn is_of_former_device(&self, exchange: ExchangeId) -> bool {
-        exchange.began_before(self.first_exchange)
-    }
-
-    /// Whether the request was received under another access token, or under none: ThingsBoard's answer then says nothing
-    /// about the current token.
-    pub(crate) fn is_under_former_token(&self, exchange: ExchangeId) -> bool {
-        exchange.began_before(self.first_exchange_of_token)
-    }
-
-    pub(crate) fn last_served(&self) -> Option<Instant> {
-        self.last_served
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.expires, self.endpoint.next_timeout()];
-        deadlines.into_iter().flatten().min()
-    }
-}
 
 /// Which session gives way to a new one.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +45,7 @@ pub(crate) struct Sessions {
     limits: Limits,
     /// Boxed: a table that grows by doubling may be half empty.
     peers: HashMap<SessionId, Box<Peer>>,
-    by_device: HashMap<Arc<str>, Vec<SessionId>>,
+    by_device: HashMap<Arc<str>, OfDevice>,
     of_devices: usize,
     /// Sessions of unregistered certificates, by source address.
     unregistered: SourcePlaces<SessionId>,
@@ -161,7 +68,7 @@ impl Sessions {
     pub(crate) fn admit(&mut self, mut peer: Peer, registry_version: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
-        let host = source::host(peer.path.remote.ip());
+        let host = peer.host();
         peer.registry_version = registry_version;
         self.peers.insert(session, Box::new(peer));
         self.arm(session);
@@ -179,17 +86,24 @@ impl Sessions {
 
     /// Adds the session to its device's index.
     fn add_to_index(&mut self, session: SessionId, name: Arc<str>) -> Admission {
-        let sessions = self.by_device.entry(name).or_default();
-        let over = sessions.len() >= self.limits.sessions_per_device;
+        self.of_devices += 1;
+        let sessions = match self.by_device.entry(name) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(OfDevice::One(session));
+                return Admission::Alone;
+            }
+            Entry::Occupied(occupied) => occupied.into_mut(),
+        };
+        let others = sessions.as_slice();
+        let over = others.len() >= self.limits.sessions_per_device;
         let peers = &self.peers;
         // Searched only when there are too many: a device may be allowed thousands.
-        let searched = sessions.iter().filter(|_| over);
+        let searched = others.iter().filter(|_| over);
         let longest_silent = searched
             .filter_map(|session| peers.get(session))
             .min_by_key(|peer| peer.last_received)
             .map(|peer| peer.session);
         sessions.push(session);
-        self.of_devices += 1;
         longest_silent.map_or(Admission::Alone, Admission::Displaces)
     }
 
@@ -201,8 +115,7 @@ impl Sessions {
         };
         if let Some(sessions) = self.by_device.get_mut(&device.name) {
             self.of_devices = self.of_devices.saturating_sub(1);
-            sessions.retain(|other| *other != session);
-            if sessions.is_empty() {
+            if !sessions.remove(session) {
                 self.by_device.remove(&device.name);
             }
         }
@@ -237,7 +150,7 @@ impl Sessions {
         }
         peer.expires = None;
         peer.first_exchange = peer.endpoint.next_exchange();
-        let host = source::host(peer.path.remote.ip());
+        let host = peer.host();
         self.remove_from_index(session, host, before.as_deref());
         name.map_or(Admission::Alone, |name| self.add_to_index(session, name))
     }
@@ -248,7 +161,8 @@ impl Sessions {
         if let Some(peer) = self.peers.get_mut(&session)
             && peer.device.is_none()
         {
-            peer.expires.get_or_insert(now + UNREGISTERED_LIFETIME);
+            let expires = Moment::from(now + UNREGISTERED_LIFETIME);
+            peer.expires.get_or_insert(expires);
             self.arm(session);
         }
     }
@@ -256,14 +170,14 @@ impl Sessions {
     /// Notes that a request was answered, or a notification acknowledged.
     pub(crate) fn served(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
-            peer.last_served = Some(now);
+            peer.last_served = Some(now.into());
         }
     }
 
     /// Sets when the session expires.
     pub(crate) fn expire(&mut self, session: SessionId, at: Option<Instant>) {
         if let Some(peer) = self.peers.get_mut(&session) {
-            peer.expires = at;
+            peer.expires = at.map(Moment::from);
             self.arm(session);
         }
     }
@@ -272,7 +186,7 @@ impl Sessions {
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.peers.remove(&session)?;
         self.timers.disarm(session, &mut peer.timer);
-        let host = source::host(peer.path.remote.ip());
+        let host = peer.host();
         self.remove_from_index(session, host, peer.device.as_deref());
         Some(*peer)
     }
@@ -281,11 +195,11 @@ impl Sessions {
     /// [`ALIVE_INTERVAL`].
     pub(crate) fn received(&mut self, now: Instant, session: SessionId) -> Option<&Arc<Device>> {
         let peer = self.peers.get_mut(&session)?;
-        peer.last_received = now;
-        if now.saturating_duration_since(peer.reported_alive) < ALIVE_INTERVAL {
+        peer.last_received = now.into();
+        if now.saturating_duration_since(peer.reported_alive.into()) < ALIVE_INTERVAL {
             return None;
         }
-        peer.reported_alive = now;
+        peer.reported_alive = now.into();
         peer.device.as_ref()
     }
 
@@ -319,7 +233,7 @@ impl Sessions {
     /// Whether the session's lifetime is over.
     pub(crate) fn has_expired(&self, now: Instant, session: SessionId) -> bool {
         let expires = self.peers.get(&session).and_then(|peer| peer.expires);
-        expires.is_some_and(|expires| expires <= now)
+        expires.is_some_and(|expires| Instant::from(expires) <= now)
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -352,25 +266,26 @@ impl Sessions {
     /// The size of everything that has a bound, for tests.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
-        let most = |count: fn(&RemoteEndpoint) -> usize| {
+        let most = |count: fn(&coap::RemoteEndpoint) -> usize| {
             let counts = self.peers.values().map(|peer| count(&peer.endpoint));
             counts.max().unwrap_or_default()
         };
         Load {
             all: self.peers.len(),
+            open_requests: self.peers.values().map(|peer| peer.open_requests()).sum(),
             timers: self.timers.len(),
             most_of_one_device: self
                 .by_device
                 .values()
-                .map(Vec::len)
+                .map(|sessions| sessions.as_slice().len())
                 .max()
                 .unwrap_or_default(),
             unregistered: self.unregistered.count(),
-            most_open_exchanges: most(RemoteEndpoint::open_exchanges),
-            most_remembered: most(RemoteEndpoint::remembered),
-            most_reply_bytes: most(RemoteEndpoint::remembered_bytes),
-            most_outgoing: most(RemoteEndpoint::outgoing),
-            most_observations: most(RemoteEndpoint::observations),
+            most_open_exchanges: most(coap::RemoteEndpoint::open_exchanges),
+            most_remembered: most(coap::RemoteEndpoint::remembered),
+            most_reply_bytes: most(coap::RemoteEndpoint::remembered_bytes),
+            most_outgoing: most(coap::RemoteEndpoint::outgoing),
+            most_observations: most(coap::RemoteEndpoint::observations),
         }
     }
 }
@@ -380,6 +295,8 @@ impl Sessions {
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) all: usize,
+    /// Of all sessions together.
+    pub(crate) open_requests: usize,
     pub(crate) timers: usize,
     pub(crate) most_of_one_device: usize,
     pub(crate) unregistered: usize,

@@ -64,7 +64,7 @@ impl Device {
     }
 
     pub(super) fn certificate_id(&self) -> CertificateId {
-        CertificateId::of(&self.certificate.certificate)
+        CertificateId::of(self.certificate.certificate())
     }
 
     /// Another client with the same certificate.

@@ -87,11 +87,30 @@ pub(crate) enum Arrival {
     ReplyAgain(Vec<u8>),
 }
 
-/// The messages received lately from one endpoint. Empty, it holds no heap.
+/// The messages received lately from one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Deduplication {
+    messages: Messages,
+}
+
+#[derive(Debug, Default)]
+enum Messages {
+    #[default]
+    None,
+    /// The only one in its lifetime, and its reply has neither options nor a payload: all that a
+    /// device leaves behind that posts now and then. It needs no timer, as there is no heap to free.
+    One(Remembered),
     /// Boxed, because most endpoints are idle most of the time.
-    table: Option<Box<Table>>,
+    Table(Box<Table>),
+}
+
+#[derive(Debug)]
+struct Remembered {
+    /// Apart, and not a [`MessageKey`]: its padding would make every endpoint larger.
+    message_id: u16,
+    hash: u32,
+    outcome: Outcome,
+    expires: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -120,22 +139,48 @@ impl Deduplication {
         counters: &mut Counters,
     ) -> Arrival {
         self.expire(now);
-        let table = self.table.get_or_insert_default();
-        table.classify(now, kind, key, token, counters)
+        if matches!(self.messages, Messages::None) {
+            self.messages = Messages::One(Remembered::new(now, kind, key));
+            return Arrival::New;
+        }
+        let mut table = self.take_table();
+        let arrival = table.classify(now, kind, key, token, counters);
+        self.messages = Messages::Table(table);
+        arrival
+    }
+
+    /// Takes the table. If there was none, it has the only message.
+    fn take_table(&mut self) -> Box<Table> {
+        match std::mem::take(&mut self.messages) {
+            Messages::None => Box::default(),
+            Messages::One(message) => {
+                let mut table = Box::<Table>::default();
+                // No later than its arrival.
+                let begin = message.expires.checked_sub(EXCHANGE_LIFETIME);
+                table.begin = begin.or(Some(message.expires));
+                table.push(&message);
+                table
+            }
+            Messages::Table(table) => table,
+        }
+    }
+
+    fn set(&mut self, key: MessageKey, outcome: Outcome) {
+        match &mut self.messages {
+            Messages::One(message) if message.is(key) => message.outcome = outcome,
+            Messages::None | Messages::One(_) => {}
+            Messages::Table(table) => table.set(key, outcome),
+        }
     }
 
     /// Records that the message was acknowledged with an empty ACK.
     pub(crate) fn record_acknowledgement(&mut self, key: MessageKey) {
-        if let Some(table) = &mut self.table {
-            table.set(key, Outcome::Acknowledged);
-        }
+        self.set(key, Outcome::Acknowledged);
     }
 
     /// Records that the piggybacked response to the message can be generated again.
     pub(crate) fn mark_repeatable(&mut self, key: MessageKey) {
-        if let Some(table) = &mut self.table {
-            table.set(key, Outcome::Repeatable);
-        }
+        self.set(key, Outcome::Repeatable);
     }
 
     /// Records the piggybacked response to the message: the bytes of the ACK, header and token
@@ -148,43 +193,88 @@ impl Deduplication {
         token: &Token,
         repeatable: bool,
     ) {
-        if let Some(table) = &mut self.table {
-            table.record_reply(key, code, acknowledgement, token, repeatable);
+        let tail = acknowledgement
+            .get(4 + token.as_bytes().len()..)
+            .unwrap_or_default();
+        if tail.is_empty() {
+            self.set(key, Outcome::Replied(code));
+        } else if !matches!(self.messages, Messages::None) {
+            let mut table = self.take_table();
+            table.record_reply(key, code, tail, repeatable);
+            self.messages = Messages::Table(table);
         }
     }
 
     /// Forgets a message: a duplicate of it is processed as a new one.
     pub(crate) fn forget(&mut self, key: MessageKey) {
-        if let Some(table) = &mut self.table {
-            table.forget(key);
+        match &mut self.messages {
+            Messages::One(message) if message.is(key) => self.messages = Messages::None,
+            Messages::None | Messages::One(_) => {}
+            Messages::Table(table) => table.forget(key),
         }
     }
 
-    /// When the last entry expires; `None` if there is none.
+    /// When the last entry of the table expires; `None` if there is no table.
     pub(crate) fn empty_at(&self) -> Option<Instant> {
-        self.table.as_ref()?.empty_at
+        match &self.messages {
+            Messages::None | Messages::One(_) => None,
+            Messages::Table(table) => table.empty_at,
+        }
     }
 
-    /// Frees all memory, if the last entry has expired.
+    /// Forgets all messages, if the last one has expired.
     pub(crate) fn expire(&mut self, now: Instant) {
-        if self.empty_at().is_some_and(|at| at <= now) {
-            self.table = None;
+        let empty_at = match &self.messages {
+            Messages::None => None,
+            Messages::One(message) => Some(message.expires),
+            Messages::Table(table) => table.empty_at,
+        };
+        if empty_at.is_some_and(|at| at <= now) {
+            self.messages = Messages::None;
         }
     }
 
     /// Messages remembered.
     pub(crate) fn len(&self) -> usize {
-        self.table.as_ref().map_or(0, |table| table.entries.len())
+        match &self.messages {
+            Messages::None => 0,
+            Messages::One(_) => 1,
+            Messages::Table(table) => table.entries.len(),
+        }
     }
 
     /// Bytes of the remembered replies.
     pub(crate) fn reply_bytes(&self) -> usize {
-        self.table.as_ref().map_or(0, |table| table.replies.len())
+        match &self.messages {
+            Messages::None | Messages::One(_) => 0,
+            Messages::Table(table) => table.replies.len(),
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn holds_no_heap(&self) -> bool {
-        self.table.is_none()
+        !matches!(self.messages, Messages::Table(_))
+    }
+}
+
+impl Remembered {
+    fn new(now: Instant, kind: Type, key: MessageKey) -> Remembered {
+        let (lifetime, outcome) = match kind {
+            Type::Confirmable => (EXCHANGE_LIFETIME, Outcome::InProgress),
+            Type::NonConfirmable | Type::Acknowledgement | Type::Reset => {
+                (NON_LIFETIME, Outcome::NoReply)
+            }
+        };
+        Remembered {
+            message_id: key.message_id,
+            hash: key.hash,
+            outcome,
+            expires: now + lifetime,
+        }
+    }
+
+    fn is(&self, key: MessageKey) -> bool {
+        self.message_id == key.message_id && self.hash == key.hash
     }
 }
 
@@ -228,39 +318,24 @@ impl Table {
             self.remove(at);
         }
         self.make_room(now, counters);
-        let (lifetime, outcome) = match kind {
-            Type::Confirmable => (EXCHANGE_LIFETIME, Outcome::InProgress),
-            Type::NonConfirmable | Type::Acknowledgement | Type::Reset => {
-                (NON_LIFETIME, Outcome::NoReply)
-            }
-        };
-        let expires = now + lifetime;
         self.begin.get_or_insert(now);
-        self.empty_at = self.empty_at.max(Some(expires));
-        self.message_ids.push_back(key.message_id);
-        self.entries.push_back(Entry {
-            hash: key.hash,
-            // One more, as ticks are rounded down: no entry expires too early.
-            expires: ticks(self.begin, expires).wrapping_add(1),
-            outcome,
-        });
+        self.push(&Remembered::new(now, kind, key));
         Arrival::New
     }
 
-    fn record_reply(
-        &mut self,
-        key: MessageKey,
-        code: Code,
-        acknowledgement: &[u8],
-        token: &Token,
-        repeatable: bool,
-    ) {
-        let tail = acknowledgement
-            .get(4 + token.as_bytes().len()..)
-            .unwrap_or_default();
-        if tail.is_empty() {
-            return self.set(key, Outcome::Replied(code));
-        }
+    fn push(&mut self, message: &Remembered) {
+        self.empty_at = self.empty_at.max(Some(message.expires));
+        self.message_ids.push_back(message.message_id);
+        self.entries.push_back(Entry {
+            hash: message.hash,
+            // One more, as ticks are rounded down: no entry expires too early.
+            expires: ticks(self.begin, message.expires).wrapping_add(1),
+            outcome: message.outcome,
+        });
+    }
+
+    /// `tail`: options and payload of the reply.
+    fn record_reply(&mut self, key: MessageKey, code: Code, tail: &[u8], repeatable: bool) {
         let outcome = match repeatable {
             true => Outcome::RepeatableWith(code),
             false => Outcome::RepliedWith(code),

@@ -23,6 +23,7 @@
 //! | [`block2`] | sending responses in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
 //! | [`exchange`] | piggybacked or separate (§5.2) |
+//! | [`few`] | lists that take one pointer while they are empty |
 //! | [`message_id`] | the Message IDs of what we send (§4.4) |
 //! | [`reliability`] | our own Confirmable messages (§4.2, §4.7, §4.8) |
 //! | [`observe`] | observation relations (RFC 7641) |
@@ -157,6 +158,7 @@ mod counters;
 mod deduplication;
 mod evictable;
 mod exchange;
+mod few;
 mod message;
 mod message_id;
 mod observe;

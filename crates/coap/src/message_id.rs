@@ -1,8 +1,7 @@
 //! The Message IDs of what we send (RFC 7252 §4.4).
 
 use super::deduplication::EXCHANGE_LIFETIME;
-use std::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Allocates the Message IDs of what we send to one endpoint: a random start, then one after the
 /// other.
@@ -14,11 +13,17 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct MessageIds {
     last: u16,
-    /// The first use of any.
-    begin: Option<Instant>,
-    /// When each eighth was used last, in milliseconds since `begin`. This is half the size of an
-    /// `Instant`, and every idle endpoint has eight.
-    used: [Option<NonZeroU64>; 8],
+    used: Used,
+}
+
+/// When Message IDs were used in the last EXCHANGE_LIFETIME.
+#[derive(Debug)]
+enum Used {
+    Never,
+    /// Only those of the eighth of the last one, most lately then. So it is with nearly all
+    /// endpoints, and it takes no heap.
+    OneEighth(Instant),
+    Eighths(Box<[Option<Instant>; 8]>),
 }
 
 impl MessageIds {
@@ -26,8 +31,7 @@ impl MessageIds {
     pub(crate) fn new(seed: u16) -> MessageIds {
         MessageIds {
             last: seed,
-            begin: None,
-            used: [None; 8],
+            used: Used::Never,
         }
     }
 
@@ -35,16 +39,25 @@ impl MessageIds {
     pub(crate) fn allocate(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);
         let eighth = |message_id: u16| usize::from(message_id >> 13);
-        let begin = *self.begin.get_or_insert(now);
-        let used = self.used.get_mut(eighth(next))?;
         let begins = eighth(next) != eighth(self.last);
-        let free_at = used.map(|at| begin + Duration::from_millis(at.get()) + EXCHANGE_LIFETIME);
-        if begins && free_at.is_some_and(|free_at| now < free_at) {
-            return None;
+        let is_free = |used: &Option<Instant>| used.is_none_or(|at| at + EXCHANGE_LIFETIME <= now);
+        match &mut self.used {
+            Used::Eighths(used) if used.iter().all(is_free) => self.used = Used::OneEighth(now),
+            Used::Eighths(used) => {
+                let used = used.get_mut(eighth(next))?;
+                if begins && !is_free(used) {
+                    return None;
+                }
+                *used = Some(now);
+            }
+            Used::OneEighth(at) if begins && !is_free(&Some(*at)) => {
+                let mut used = Box::new([None; 8]);
+                *used.get_mut(eighth(self.last))? = Some(*at);
+                *used.get_mut(eighth(next))? = Some(now);
+                self.used = Used::Eighths(used);
+            }
+            Used::Never | Used::OneEighth(_) => self.used = Used::OneEighth(now),
         }
-        // Rounded up, so that no Message ID is reused too early.
-        let since = now.saturating_duration_since(begin).as_millis();
-        *used = NonZeroU64::MIN.checked_add(u64::try_from(since).unwrap_or(u64::MAX));
         self.last = next;
         Some(next)
     }
@@ -53,6 +66,7 @@ impl MessageIds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn start() -> Instant {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]

@@ -6,6 +6,7 @@
 pub(crate) mod relation;
 
 use super::deduplication::MessageKey;
+use super::few::Few;
 use super::message::{Token, Type};
 use relation::{ObservationId, Relation};
 use std::time::{Duration, Instant};
@@ -25,10 +26,16 @@ const BURST: u32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Observations {
     /// In the order of their last transmission: the one that waits longest is first.
-    relations: Vec<Relation>,
+    relations: Few<Relation>,
+    /// What outlives the relations. Boxed, because most endpoints never have one.
+    history: Option<Box<History>>,
+}
+
+/// Kept from the first relation on, until the session ends.
+#[derive(Debug, Default)]
+struct History {
     next_id: u32,
-    /// Boxed, because most endpoints never have one.
-    ended: Option<Box<Ended>>,
+    ended: Ended,
     /// When the token bucket of Non-confirmable notifications is full again.
     bucket_full_at: Option<Instant>,
 }
@@ -81,13 +88,11 @@ impl Observations {
         if self.relations.len() >= MAX_OBSERVATIONS {
             return None;
         }
-        let id = ObservationId(self.next_id);
-        self.next_id = self.next_id.wrapping_add(1);
+        let history = self.history.get_or_insert_default();
+        let id = ObservationId(history.next_id);
+        history.next_id = history.next_id.wrapping_add(1);
         // §4.4: greater than all that the client was sent with this token.
-        let ended = self.ended.as_ref();
-        let first_number = ended
-            .and_then(|ended| ended.number_after(token))
-            .unwrap_or(0);
+        let first_number = history.ended.number_after(token).unwrap_or(0);
         let relation = Relation::new(now, id, token, confirmable, message, first_number);
         self.relations.push(relation);
         Some(id)
@@ -96,12 +101,9 @@ impl Observations {
     /// Ends a relation.
     pub(crate) fn remove(&mut self, id: ObservationId) -> Option<Relation> {
         let at = self.relations.iter().position(|one| one.id() == id)?;
-        let removed = self.relations.remove(at);
-        let ended = self.ended.get_or_insert_default();
+        let removed = self.relations.remove(at)?;
+        let ended = &mut self.history.get_or_insert_default().ended;
         ended.add(removed.token(), removed.next_sequence_number());
-        if self.relations.is_empty() {
-            self.relations = Vec::new();
-        }
         Some(removed)
     }
 
@@ -133,18 +135,22 @@ impl Observations {
 
     /// Records that a message of this type was sent: the relation moves behind the others.
     pub(crate) fn record_transmission(&mut self, now: Instant, id: ObservationId, kind: Type) {
-        if let Some(at) = self.relations.iter().position(|one| one.id() == id) {
-            let relation = self.relations.remove(at);
+        let at = self.relations.iter().position(|one| one.id() == id);
+        // There is mostly one.
+        if self.relations.len() > 1
+            && let Some(relation) = at.and_then(|at| self.relations.remove(at))
+        {
             self.relations.push(relation);
         }
         if kind == Type::NonConfirmable {
-            self.bucket_full_at =
-                Some(self.bucket_full_at.map_or(now, |at| at.max(now)) + NON_INTERVAL);
+            let full_at = &mut self.history.get_or_insert_default().bucket_full_at;
+            *full_at = Some(full_at.map_or(now, |at| at.max(now)) + NON_INTERVAL);
         }
     }
 
     fn rate_limited_until(&self, now: Instant) -> Option<Instant> {
-        let opens_at = self.bucket_full_at?.checked_sub(NON_INTERVAL * BURST)?;
+        let full_at = self.history.as_ref()?.bucket_full_at?;
+        let opens_at = full_at.checked_sub(NON_INTERVAL * BURST)?;
         (opens_at > now).then_some(opens_at)
     }
 

@@ -19,9 +19,9 @@
 //! then a newer notification may replace the pending one. Only the last response of an observation
 //! waits here.
 
+use super::few::Few;
 use super::observe::relation::ObservationId;
 use crate::parameters::Parameters;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Notifications, last responses and pings that may be waiting or outstanding at once.
@@ -130,7 +130,7 @@ pub(crate) enum Due {
 /// The Confirmable messages that are being sent to one endpoint. Empty, it holds no heap.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    queue: VecDeque<Transmission>,
+    queue: Few<Transmission>,
     /// Requests received, modulo 2^32.
     requests: u32,
     /// Responses acknowledged or reset, modulo 2^32.
@@ -158,7 +158,7 @@ impl Outgoing {
         } else if self.non_responses() >= MAX_MESSAGES {
             return None;
         }
-        self.queue.push_back(Transmission {
+        self.queue.push(Transmission {
             message_id,
             purpose,
             bytes,
@@ -198,17 +198,20 @@ impl Outgoing {
 
     /// Removes all messages of a relation.
     pub(crate) fn cancel_all(&mut self, observation: ObservationId) {
-        self.retain(|one| one.purpose.observation() != Some(observation));
+        self.queue
+            .retain(|one| one.purpose.observation() != Some(observation));
     }
 
     /// Removes the messages of a relation that were not sent yet.
     pub(crate) fn cancel_unsent(&mut self, observation: ObservationId) {
-        self.retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
+        self.queue
+            .retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
     }
 
     /// Removes the notification of a relation. Responses to its registrations stay.
     pub(crate) fn cancel_notification(&mut self, observation: ObservationId) {
-        self.retain(|one| one.purpose != MessagePurpose::Notification(observation));
+        self.queue
+            .retain(|one| one.purpose != MessagePurpose::Notification(observation));
     }
 
     /// Removes the response to a registration after the client has registered again. Returns its
@@ -220,7 +223,7 @@ impl Outgoing {
             .iter()
             .find(|one| one.purpose == registration)?
             .message_id;
-        self.retain(|one| one.purpose != registration);
+        self.queue.retain(|one| one.purpose != registration);
         Some(message_id)
     }
 
@@ -230,20 +233,9 @@ impl Outgoing {
             .is_some()
     }
 
-    fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
-        self.queue.retain(which);
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
-    }
-
     fn remove(&mut self, which: impl FnMut(&Transmission) -> bool) -> Option<MessagePurpose> {
         let at = self.queue.iter().position(which)?;
-        let removed = self.queue.remove(at)?;
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
-        Some(removed.purpose)
+        Some(self.queue.remove(at)?.purpose)
     }
 
     /// The bytes of an outstanding message.

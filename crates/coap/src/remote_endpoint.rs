@@ -30,6 +30,7 @@ use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::evictable::Holder;
 use super::exchange::{BlockContext, Exchange, ExchangeId};
+use super::few::Few;
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{Observations, relation::ObservationId};
@@ -42,6 +43,7 @@ use blockwise::Blockwise;
 use bytes::Bytes;
 use queueing::RequestQueue;
 use std::time::Instant;
+use transmitting::Unsent;
 
 /// What the caller has to do after a message, a timeout or a call.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,23 +89,22 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
 }
 
-/// The CoAP state of one secure session. It holds no heap if no message is remembered, no transfer
-/// is under way and its client does not observe.
+/// The CoAP state of one secure session. It holds no heap if no more than one message is remembered,
+/// no transfer is under way and its client does not observe.
 #[derive(Debug)]
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
     next_exchange: u32,
     deduplication: Deduplication,
-    exchanges: Vec<Exchange>,
+    exchanges: Few<Exchange>,
     /// Boxed, because most endpoints never have one.
     queue: Option<Box<RequestQueue>>,
     outgoing: Outgoing,
     observations: Observations,
     /// Boxed, because most endpoints never have one.
     blockwise: Option<Box<Blockwise>>,
-    /// When to try again to send what could not be sent.
-    retry_at: Option<Instant>,
-    ping_wanted: bool,
+    /// Boxed, because most endpoints never have one.
+    unsent: Option<Box<Unsent>>,
 }
 
 impl RemoteEndpoint {
@@ -113,13 +114,12 @@ impl RemoteEndpoint {
             message_ids: MessageIds::new(first_message_id),
             next_exchange: 0,
             deduplication: Deduplication::default(),
-            exchanges: Vec::new(),
+            exchanges: Few::default(),
             queue: None,
             outgoing: Outgoing::default(),
             observations: Observations::default(),
             blockwise: None,
-            retry_at: None,
-            ping_wanted: false,
+            unsent: None,
         }
     }
 
@@ -260,7 +260,7 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        for exchange in &mut self.exchanges {
+        for exchange in self.exchanges.iter_mut() {
             if exchange.acknowledge_at().is_some_and(|at| at <= now) {
                 context.counters.empty_acknowledgements += 1;
                 exchange.acknowledge();
@@ -289,7 +289,7 @@ impl RemoteEndpoint {
             acknowledge,
             queued,
             retransmit,
-            self.retry_at,
+            self.retry_at(),
             forget,
             expire,
         ]

@@ -37,10 +37,10 @@ pub struct Pair {
 /// A self-signed certificate.
 pub fn certificate() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["harness".to_owned()]).unwrap();
-    ServerCredentials {
-        certificate: made.cert.der().to_vec(),
-        private_key: Zeroizing::new(made.signing_key.serialize_der()),
-    }
+    ServerCredentials::of_certificate(
+        made.cert.der().to_vec(),
+        Zeroizing::new(made.signing_key.serialize_der()),
+    )
 }
 
 impl Pair {
@@ -51,7 +51,7 @@ impl Pair {
     pub fn new(server: &ServerCredentials, own: &ServerCredentials) -> Pair {
         let settings = Settings::default();
         let mut registry = Registry::default();
-        let sha256 = CertificateId::of(&own.certificate).sha256;
+        let sha256 = CertificateId::of(own.certificate()).sha256;
         let device = Device {
             name: "harness".into(),
             token: AccessToken::new("TOKEN").unwrap(),
@@ -66,7 +66,8 @@ impl Pair {
             reason = "the clock of a harness begins at some time"
         )]
         let now = Instant::now();
-        let client = Config::new(own.certificate.clone(), own.private_key.to_vec()).unwrap();
+        let client =
+            Config::new(own.certificate().to_vec(), own.ecdsa.private_key.to_vec()).unwrap();
         let (device, hello) = Client::connect(&client, now).unwrap();
         let mut pair = Pair {
             core: Core::new(settings, engine, policy, Arc::new(registry), 7),

@@ -45,8 +45,10 @@ impl Device {
     ) -> Result<Device, Box<dyn Error>> {
         let own = credentials(&own.certificate, &own.private_key)?;
         Ok(Device {
-            config: Config::new(own.certificate.clone(), own.private_key.to_vec())?,
-            gateway: credentials(&server.certificate, &server.private_key)?.certificate,
+            config: Config::new(own.certificate().to_vec(), own.ecdsa.private_key.to_vec())?,
+            gateway: credentials(&server.certificate, &server.private_key)?
+                .certificate()
+                .to_vec(),
             address,
             interval: INTERVAL,
             to_observe: Vec::new(),

@@ -35,6 +35,7 @@ const HEADER: usize = 13;
 pub struct Association {
     suite: CipherSuite,
     extended_master_secret: bool,
+    return_routability_check: bool,
     write: Keys,
     read: Keys,
     /// The number of the next record. One more than [`MAX_SEQUENCE`]: there is none.
@@ -53,6 +54,8 @@ pub struct Parameters<'a> {
     pub suite: CipherSuite,
     /// Whether the master secret is bound to the handshake (RFC 7627). Without it a session is not resumed.
     pub extended_master_secret: bool,
+    /// Whether both may check that the other one receives at its address (RFC 9853).
+    pub return_routability_check: bool,
     /// What records are sent with: a server's are the server's.
     pub write: Keys,
     /// What records are received with.
@@ -93,6 +96,7 @@ impl Association {
         Ok(Association {
             suite: parameters.suite,
             extended_master_secret: parameters.extended_master_secret,
+            return_routability_check: parameters.return_routability_check,
             write: parameters.write,
             read: parameters.read,
             send_number: 0,
@@ -114,6 +118,12 @@ impl Association {
     #[must_use]
     pub const fn has_extended_master_secret(&self) -> bool {
         self.extended_master_secret
+    }
+
+    /// Whether both may check that the other one receives at its address (RFC 9853).
+    #[must_use]
+    pub const fn has_return_routability_check(&self) -> bool {
+        self.return_routability_check
     }
 
     /// The connection ID in records to us.

@@ -21,7 +21,7 @@ use crate::message::client_hello::ClientHello;
 use crate::message::server_hello::HelloVerifyRequest;
 use crate::message::{Fragment, HandshakeType, fragments, whole};
 use crate::reassembly::{Message, Reassembly};
-use crate::record::{self, ContentType, DTLS_1_0, Record};
+use crate::record::{self, ContentType, DTLS_1_0, MAX_SEQUENCE, Record};
 use crate::wire::{Malformed, Reader};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
@@ -31,6 +31,8 @@ use zeroize::Zeroizing;
 
 /// Bytes of a cookie. DTLS 1.0 has room for 32; fewer save a device's energy.
 pub const COOKIE_LENGTH: usize = 16;
+/// Numbers that are left to the server behind those of a hello: more than the records and messages of any handshake.
+const LEFT: u16 = 1 << 12;
 /// How long cookies are issued of one kind. They are valid while those of the next kind are issued, too.
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -53,7 +55,8 @@ pub enum CookieReply {
     LaterFragment,
     /// Ignore it: no ClientHello.
     NotHello,
-    /// Ignore it: a ClientHello that can't be read, or only to a point before what its cookie is bound to.
+    /// Ignore it: a ClientHello that can't be read, or only to a point before what its cookie is bound to, or whose numbers
+    /// leave none for the answer.
     Malformed,
 }
 
@@ -88,6 +91,12 @@ impl Cookies {
         };
         if fragment.header.fragment_offset != 0 {
             return CookieReply::LaterFragment;
+        }
+        // Our numbers go on from the hello's, and don't wrap (RFC 6347 §4.1, §4.2.2).
+        let has_left = record.sequence <= MAX_SEQUENCE - u64::from(LEFT)
+            && fragment.header.message_seq <= u16::MAX - LEFT;
+        if !has_left {
+            return CookieReply::Malformed;
         }
         let Ok(hello) = ClientHello::parse_start(&mut Reader::new(fragment.body)) else {
             return CookieReply::Malformed;

@@ -8,6 +8,7 @@ use crate::association::{Association, Discard};
 use crate::handshake::LastFlight;
 use crate::message::{HandshakeType, fragments};
 use crate::record::{ContentType, Record};
+use crate::routability::{Cookie, PathMessage};
 
 /// What to do after a record.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +17,14 @@ pub enum Received {
     ApplicationData(Vec<u8>),
     /// The client has repeated its Finished: send these datagrams again.
     Repeat(Vec<Vec<u8>>),
+    /// The client asks whether the server receives at its address (RFC 9853): send this at once, to where the record came from.
+    /// It counts among what may be sent to an address that is not proven.
+    PathChallenge(Vec<u8>),
+    /// The client has received a [challenge](Association::challenge) with this cookie. Nothing, if there was none for the address
+    /// from which the record came.
+    PathResponse(Cookie),
+    /// The same, and the client does not use this path any more.
+    PathDrop(Cookie),
     /// Send this alert. The session goes on.
     Warn(Vec<u8>),
     /// The session has ended: send this alert if there is one, and drop the association.
@@ -87,6 +96,7 @@ pub fn receive(
         }
         // Some send it again, protected, with their last flight.
         ContentType::CHANGE_CIPHER_SPEC => Received::Nothing,
+        ContentType::RETURN_ROUTABILITY_CHECK => receive_check(association, &unprotected.content),
         // Unknown types are for versions and extensions that were not negotiated.
         _ => unexpected(association),
     };
@@ -104,6 +114,20 @@ fn receive_alert(association: &mut Association, alert: Alert) -> Received {
         }
         (AlertLevel::Fatal, description) => Received::Ended(Reason::Alert(description), None),
         (AlertLevel::Warning, _) => Received::Nothing,
+    }
+}
+
+/// A check that is malformed, unknown or was not negotiated is ignored (RFC 9853 §4).
+fn receive_check(association: &mut Association, content: &[u8]) -> Received {
+    let message = PathMessage::parse(content);
+    match message.filter(|_| association.has_return_routability_check()) {
+        Some(PathMessage::Challenge(cookie)) => {
+            let response = PathMessage::Response(cookie).protect(association);
+            response.map_or(Received::Nothing, Received::PathChallenge)
+        }
+        Some(PathMessage::Response(cookie)) => Received::PathResponse(cookie),
+        Some(PathMessage::Drop(cookie)) => Received::PathDrop(cookie),
+        None => Received::Nothing,
     }
 }
 

@@ -124,7 +124,8 @@ impl Handshake {
         random: &mut dyn Random,
     ) -> Result<(), HandshakeError> {
         let opening = full::Opening::new(start, random)?;
-        self.writer.limit(opening.plaintext_limit());
+        let datagram = opening.datagram_limit();
+        self.writer.limit(opening.plaintext_limit(), datagram);
         let (items, state) = match opening.resumed(start)? {
             Some(session) => {
                 let (items, association, state) = opening.resume(session)?;

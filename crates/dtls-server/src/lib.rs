@@ -66,6 +66,7 @@
 //! | [`established`] | what a record of an established session means |
 //! | [`handshake`] | the states of a handshake, its flights and their retransmission |
 //! | [`resumption`] | sessions that are resumed by session id or ticket |
+//! | [`routability`] | return routability checks, when the client's address has changed (RFC 9853) |
 //! | [`config`] | identities, suites, bounds |
 
 pub mod alert;
@@ -81,6 +82,7 @@ pub mod negotiation;
 pub mod reassembly;
 pub mod record;
 pub mod resumption;
+pub mod routability;
 pub mod suite;
 pub mod window;
 pub mod wire;

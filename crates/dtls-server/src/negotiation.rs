@@ -124,6 +124,12 @@ impl<'a> Offer<'a> {
         })
     }
 
+    /// What the client has asked for (RFC 6066 §4), whether or not it is agreed on.
+    #[must_use]
+    pub const fn offered_max_fragment_length(&self) -> Option<MaxFragmentLength> {
+        self.extensions.max_fragment_length
+    }
+
     /// The hello.
     #[must_use]
     pub const fn hello(&self) -> &ClientHello<'a> {

@@ -9,6 +9,7 @@
 )]
 
 use dtls_server::cookie::{CookieReply, Cookies};
+use dtls_server::crypto::certificate_key::CertificateKey;
 use dtls_server::crypto::random::SystemRandom;
 use dtls_server::message::certificate::{Certificate, CertificateRequest, CertificateVerify};
 use dtls_server::message::client_hello::ClientHello;
@@ -124,6 +125,20 @@ fn what_a_datagram_allocates_is_bounded() {
         .collect();
     let (bytes, result) = allocated(|| ClientExtensions::parse(&many));
     assert!(result.is_err() && bytes <= 2 * many.len(), "{bytes}");
+
+    // A certificate is read without the contents of its extensions: 7000 names would take a megabyte.
+    let names = [0x82, 0].repeat(7000);
+    let size = u16::try_from(names.len()).unwrap().to_be_bytes();
+    let content = [&[0x30, 0x82][..], &size, &names].concat();
+    let mut params = rcgen::CertificateParams::default();
+    params.custom_extensions = vec![rcgen::CustomExtension::from_oid_content(
+        &[2, 5, 29, 17],
+        content,
+    )];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let (bytes, key) = allocated(|| CertificateKey::from_certificate(certificate.der()));
+    assert!(key.is_ok() && bytes <= 8192, "{bytes}");
 
     // All that is kept of a handshake's fragments, however many come.
     let content = vec![5; 1400];

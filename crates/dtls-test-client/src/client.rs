@@ -4,7 +4,7 @@ use crate::moves::Move;
 use crate::options::{Options, Resumable};
 use crate::random::SeededRandom;
 use dtls_server::alert::{Alert, AlertDescription};
-use dtls_server::association::{Association, Parameters, Unprotected};
+use dtls_server::association::{Association, MAX_OWN_CONNECTION_ID, Parameters, Unprotected};
 use dtls_server::crypto::key_exchange::{KeyShare, NamedGroup, SharedSecret};
 use dtls_server::crypto::key_schedule::{MasterSecret, Sender};
 use dtls_server::crypto::random::Random;
@@ -17,6 +17,7 @@ use dtls_server::message::server_hello::{HelloVerifyRequest, ServerHello};
 use dtls_server::message::{HandshakeType, Numbers, fragments, whole};
 use dtls_server::reassembly::{Message, Reassembly};
 use dtls_server::record::{ContentType, DTLS_1_2, records, write_plaintext};
+use dtls_server::routability::PathMessage;
 use dtls_server::suite::{CipherSuite, PrfHash};
 use dtls_server::wire::{Malformed, Reader};
 
@@ -34,6 +35,7 @@ struct Chosen {
     server_random: [u8; 32],
     session_id: Vec<u8>,
     extended_master_secret: bool,
+    return_routability_check: bool,
     server_connection_id: Option<Vec<u8>>,
     group: Option<NamedGroup>,
     server_key: Vec<u8>,
@@ -60,6 +62,8 @@ pub struct Client {
     /// Alerts of the server.
     alerts: Vec<Alert>,
     application_data: Vec<Vec<u8>>,
+    /// Return routability checks of the server.
+    path_messages: Vec<PathMessage>,
 }
 
 impl Client {
@@ -87,6 +91,7 @@ impl Client {
             is_connected: false,
             alerts: Vec::new(),
             application_data: Vec::new(),
+            path_messages: Vec::new(),
         }
     }
 
@@ -135,6 +140,11 @@ impl Client {
     /// Takes application data that came.
     pub fn take_application_data(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.application_data)
+    }
+
+    /// Takes return routability checks that came. Challenges have been answered.
+    pub fn take_path_messages(&mut self) -> Vec<PathMessage> {
+        std::mem::take(&mut self.path_messages)
     }
 
     /// A datagram with application data.
@@ -292,6 +302,7 @@ impl Client {
             extended_master_secret: options.extended_master_secret,
             record_size_limit: options.record_size_limit,
             connection_id: options.connection_id.as_deref(),
+            return_routability_check: options.return_routability_check,
             renegotiation_info: options.renegotiation_info.then_some(&[][..]),
             ..ClientExtensions::default()
         };
@@ -343,12 +354,15 @@ impl Client {
             .key_block(chosen.suite, &self.client_random, &chosen.server_random)
             .unwrap();
         let (own, peer) = match (&self.options.connection_id, &chosen.server_connection_id) {
+            // The engine's own can't be as long as a client's: what comes with a longer one is not read.
+            (Some(own), Some(peer)) if own.len() > MAX_OWN_CONNECTION_ID => (&[][..], &peer[..]),
             (Some(own), Some(peer)) => (&own[..], &peer[..]),
             _ => (&[][..], &[][..]),
         };
         let association = Association::new(Parameters {
             suite: chosen.suite,
             extended_master_secret: chosen.extended_master_secret,
+            return_routability_check: chosen.return_routability_check,
             write: keys.client,
             read: keys.server,
             own_connection_id: own,
@@ -433,6 +447,16 @@ impl Client {
                 }
                 return answer;
             }
+            ContentType::RETURN_ROUTABILITY_CHECK => {
+                let Some(message) = PathMessage::parse(&received.content) else {
+                    return Vec::new();
+                };
+                self.path_messages.push(message);
+                if let PathMessage::Challenge(cookie) = message {
+                    let response = PathMessage::Response(cookie).encode();
+                    return vec![self.protect(ContentType::RETURN_ROUTABILITY_CHECK, &response)];
+                }
+            }
             _ => {}
         }
         Vec::new()
@@ -503,6 +527,7 @@ impl Client {
             server_random: hello.random,
             session_id: hello.session_id.to_vec(),
             extended_master_secret: hello.extensions.extended_master_secret,
+            return_routability_check: hello.extensions.return_routability_check,
             server_connection_id: hello.extensions.connection_id.map(<[u8]>::to_vec),
             group: None,
             server_key: Vec::new(),

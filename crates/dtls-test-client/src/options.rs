@@ -24,6 +24,8 @@ pub struct Options {
     pub renegotiation_info: bool,
     /// What goes into records to the client. `None`: no connection IDs.
     pub connection_id: Option<Vec<u8>>,
+    /// RFC 9853.
+    pub return_routability_check: bool,
     /// RFC 6066 §4.
     pub max_fragment_length: Option<MaxFragmentLength>,
     /// RFC 8449.
@@ -64,6 +66,7 @@ impl Options {
             extended_master_secret: true,
             renegotiation_info: true,
             connection_id: Some(Vec::new()),
+            return_routability_check: true,
             max_fragment_length: None,
             record_size_limit: None,
             credentials: Some(credentials),

@@ -15,6 +15,7 @@ use dtls_server::message::client_hello::ClientHello;
 use dtls_server::reassembly::Message;
 use dtls_server::record::{ContentType, records};
 use dtls_server::resumption::Session;
+use dtls_server::routability::{ChallengeError, Cookie};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub struct Server {
     pub data: Vec<Vec<u8>>,
     /// Why the session has ended.
     pub ended: Option<Reason>,
+    /// Cookies of responses to return routability checks.
+    pub responses: Vec<Cookie>,
     /// Why records of the session were discarded.
     pub discarded: Vec<Discard>,
     /// Whether the last record was newer than all before.
@@ -110,6 +113,7 @@ impl Server {
             is_resumed: false,
             data: Vec::new(),
             ended: None,
+            responses: Vec::new(),
             discarded: Vec::new(),
             is_newest: false,
             cookies: Cookies::new(&mut *random, now).unwrap(),
@@ -184,19 +188,36 @@ impl Server {
                     match received {
                         Received::ApplicationData(data) => self.data.push(data),
                         Received::Repeat(datagrams) => answers.extend(datagrams),
-                        Received::Warn(datagram) => answers.push(datagram),
+                        Received::PathResponse(cookie) => self.responses.push(cookie),
+                        Received::PathChallenge(datagram) | Received::Warn(datagram) => {
+                            answers.push(datagram)
+                        }
                         Received::Ended(reason, datagram) => {
                             answers.extend(datagram);
                             self.ended = Some(reason);
                             self.association = None;
                         }
-                        Received::Nothing => {}
+                        Received::PathDrop(_) | Received::Nothing => {}
                     }
                 }
                 Err(discard) => self.discarded.push(discard),
             }
         }
         answers
+    }
+
+    /// A datagram that asks whether the client receives where it is sent.
+    ///
+    /// # Errors
+    /// It was not negotiated.
+    ///
+    /// # Panics
+    /// There is no session.
+    pub fn challenge(&mut self) -> Result<(Cookie, Vec<u8>), ChallengeError> {
+        let mut datagram = Vec::new();
+        let association = self.association.as_mut().expect("a session");
+        let cookie = association.challenge(&mut self.random, &mut datagram)?;
+        Ok((cookie, datagram))
     }
 
     fn drain(&mut self) -> Vec<Vec<u8>> {

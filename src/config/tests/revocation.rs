@@ -63,7 +63,7 @@ fn lists_are_named_one_by_one_or_together_in_the_file_or_the_environment() {
             .into_iter()
             .collect();
         let (config, warnings) = place.load(&place.with_lists(&text), &environment).unwrap();
-        let verdict = config.clients.verify(&meter, now());
+        let verdict = config.clients.verify_leaf(&meter, now());
         assert_eq!(
             verdict,
             Err(crate::credentials::CertificateError::Revoked),
@@ -77,7 +77,7 @@ fn lists_are_named_one_by_one_or_together_in_the_file_or_the_environment() {
     }
     for nothing in ["[]", "\"\""] {
         let (config, _) = place.load(&place.with_lists(nothing), &[]).unwrap();
-        assert_eq!(config.clients.verify(&meter, now()), Ok(()));
+        assert_eq!(config.clients.verify_leaf(&meter, now()), Ok(()));
     }
 }
 
@@ -154,7 +154,7 @@ fn a_list_that_is_overdue_or_superseded_works_and_is_warned_about() {
     for (days, overdue) in [(30, false), (32, true)] {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW + days * day));
         let (config, warnings) = Config::load(Some(&file), place.environment(&[]), now).unwrap();
-        assert_eq!(config.clients.verify(&place.meter(), now), Ok(()));
+        assert_eq!(config.clients.verify_leaf(&place.meter(), now), Ok(()));
         let warnings: Vec<String> = warnings
             .iter()
             .filter(|warning| warning.key == "clients.revocation_lists")

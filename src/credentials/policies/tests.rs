@@ -63,7 +63,13 @@ fn judge(
     let file = format!("{}{}", root.pem, authority.pem);
     let policy = ClientPolicy::new(Some(file.as_bytes()), Validity::Check).unwrap();
     let leaf = authority.issue(&with(params("meter"), leaf));
-    policy.verify(&leaf, at(NOW))
+    let verdict = policy.verify_leaf(&leaf, at(NOW));
+    // The same, if the client sends the authority's certificate.
+    let policy = ClientPolicy::new(Some(root.pem.as_bytes()), Validity::Check).unwrap();
+    let sent = crate::credentials::certificates(authority.pem.as_bytes()).unwrap();
+    let with_sent = policy.verify(&[&leaf, sent[0].as_ref()], at(NOW));
+    assert_eq!(with_sent.map(drop), verdict);
+    verdict
 }
 
 #[test]
@@ -170,13 +176,13 @@ fn a_damaged_certificate_with_policies_is_rejected() {
     let policy = ClientPolicy::new(Some(root.pem.as_bytes()), Validity::Ignore).unwrap();
     let own = [policies(&[oid(1)]), inhibit_any(0)];
     let leaf = root.issue(&with(params("meter"), &own));
-    assert_eq!(policy.verify(&leaf, at(NOW)), Ok(()));
+    assert_eq!(policy.verify_leaf(&leaf, at(NOW)), Ok(()));
     for index in 0..leaf.len() {
         for bit in [0x01, 0x80, 0xff] {
             let mut damaged = leaf.clone();
             damaged[index] ^= bit;
             assert!(
-                policy.verify(&damaged, at(NOW)).is_err(),
+                policy.verify_leaf(&damaged, at(NOW)).is_err(),
                 "{index} {bit:#x}"
             );
         }
@@ -185,7 +191,7 @@ fn a_damaged_certificate_with_policies_is_rejected() {
     let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
     let shown = Patches::default().patch(&leaf, &parsed).unwrap();
     assert_eq!(shown.len(), leaf.len());
-    assert!(policy.verify(&shown, at(NOW)).is_err());
+    assert!(policy.verify_leaf(&shown, at(NOW)).is_err());
 }
 
 #[test]
@@ -228,7 +234,7 @@ fn an_expired_root_is_rejected_unless_it_was_renewed() {
     let leaf = params("meter").signed_by(&leaf, &issuer).unwrap();
     let judge = |file: &str, validity, now| {
         let policy = ClientPolicy::new(Some(file.as_bytes()), validity).unwrap();
-        policy.verify(leaf.der(), at(now))
+        policy.verify_leaf(leaf.der(), at(now))
     };
     let later = NOW + YEAR / 2;
     assert_eq!(judge(&old, Validity::Check, NOW - YEAR / 2), Ok(()));
@@ -280,7 +286,7 @@ fn a_leaf_without_digital_signature_is_rejected_with_42() {
     ] {
         let mut params = params("meter");
         params.key_usages = usages;
-        assert_eq!(policy.verify(&root.issue(&params), at(NOW)), expected);
+        assert_eq!(policy.verify_leaf(&root.issue(&params), at(NOW)), expected);
     }
     assert_eq!(CertificateError::NotForSigning.alert(), 42);
 }

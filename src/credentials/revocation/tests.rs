@@ -52,7 +52,7 @@ fn trusting(anchors: &str) -> ClientPolicy {
 }
 
 fn judge(policy: &ClientPolicy, leaf: &[u8]) -> Result<(), CertificateError> {
-    policy.verify(leaf, at(NOW))
+    policy.verify_leaf(leaf, at(NOW))
 }
 
 #[test]
@@ -509,19 +509,19 @@ fn reverification_checks_everything_but_the_leafs_own_period() {
     let mut policy = trusting(&ours.pem);
     assert!(policy.verifies_chains());
     for now in [0, NOW - 2 * YEAR, NOW, NOW + 2 * YEAR] {
-        assert_eq!(policy.reverify(&device, at(now)), Ok(()));
-        let other = policy.reverify(&leaf(&theirs, 7), at(now));
+        assert_eq!(policy.reverify_leaf(&device, at(now)), Ok(()));
+        let other = policy.reverify_leaf(&leaf(&theirs, 7), at(now));
         assert_eq!(other, Err(CertificateError::UnknownIssuer));
     }
     let before = policy.clone();
     policy.add_revocation_lists(&list_of(&ours, &[7])).unwrap();
     for now in [NOW, NOW + 2 * YEAR] {
         assert_eq!(
-            policy.reverify(&device, at(now)),
+            policy.reverify_leaf(&device, at(now)),
             Err(CertificateError::Revoked)
         );
         assert_eq!(
-            before.reverify(&device, at(now)),
+            before.reverify_leaf(&device, at(now)),
             Ok(()),
             "a clone is independent"
         );
@@ -531,7 +531,7 @@ fn reverification_checks_everything_but_the_leafs_own_period() {
     short.not_after = date_time_ymd(2025, 6, 1);
     let intermediate = Authority::with(short, &ours);
     let file = format!("{}{}", ours.pem, intermediate.pem);
-    let verdict = trusting(&file).reverify(&intermediate.issue(&params("meter")), at(NOW));
+    let verdict = trusting(&file).reverify_leaf(&intermediate.issue(&params("meter")), at(NOW));
     assert_eq!(verdict, Err(CertificateError::IssuerNotValid));
 }
 

@@ -112,7 +112,7 @@ impl Demux {
         // client considers the handshake complete.
         for output in &outputs {
             if let EngineOutput::PeerCertificate(leaf) = output
-                && let Err(refusal) = self.policy.verify(leaf, self.unix_time)
+                && let Err(refusal) = self.policy.verify(&[leaf.as_slice()], self.unix_time)
             {
                 if let Some(session) = self.sessions.get(&id) {
                     let alert = session.fatal_alert(refusal.alert());
@@ -212,7 +212,9 @@ impl Demux {
         };
         // The policy may have changed between Certificate and Finished: a client must not evade a revocation by delay.
         if session.verified_by != self.policy_version
-            && let Err(refusal) = self.policy.verify(&certificate, self.unix_time)
+            && let Err(refusal) = self
+                .policy
+                .verify(&[certificate.as_slice()], self.unix_time)
         {
             self.send_close_notify(id);
             let failure = HandshakeFailure::CertificateRefused {

@@ -20,10 +20,10 @@ mod worst;
 
 fn credentials() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
-    ServerCredentials {
-        certificate: made.cert.der().to_vec(),
-        private_key: Zeroizing::new(made.signing_key.serialize_der()),
-    }
+    ServerCredentials::of_certificate(
+        made.cert.der().to_vec(),
+        Zeroizing::new(made.signing_key.serialize_der()),
+    )
 }
 
 fn path(port: u16) -> Path {

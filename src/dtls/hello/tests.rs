@@ -11,10 +11,10 @@ use zeroize::Zeroizing;
 
 fn settings(versions: Versions) -> Settings {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
-    let credentials = ServerCredentials {
-        certificate: made.cert.der().to_vec(),
-        private_key: Zeroizing::new(made.signing_key.serialize_der()),
-    };
+    let credentials = ServerCredentials::of_certificate(
+        made.cert.der().to_vec(),
+        Zeroizing::new(made.signing_key.serialize_der()),
+    );
     let parameters = Parameters {
         versions,
         ..Parameters::default()

@@ -14,6 +14,7 @@
 //! since the next gateway may open one under the same access token.
 
 use super::Core;
+use super::respond::Why;
 use crate::calls::RelayCall;
 use crate::downlink::Kind;
 use crate::dtls::SessionId;
@@ -129,15 +130,7 @@ impl Core {
             "the gateway stops: connect again in a moment",
         );
         let response = stopping.with_max_age(MAX_AGE);
-        if let Some(peer) = self.sessions.get(session) {
-            self.journal.response(peer, exchange, &response);
-        }
-        let code = response.code;
-        self.tallies.answers.answered(session, exchange, code);
-        // Not `respond`: a device that repeats its requests must not keep its session open by them.
-        self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.respond(now, exchange, response, context, outputs);
-        });
+        self.respond(now, session, exchange, response, Why::Draining);
     }
 
     /// Closes a session whose lifetime is over.

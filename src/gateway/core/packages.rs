@@ -1,6 +1,7 @@
 //! Between devices that download packages, the cache that all devices share, and ThingsBoard.
 
 use super::Core;
+use super::respond::Why;
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Ticket};
 use crate::device::Device;
@@ -69,7 +70,8 @@ impl Core {
             }
             PackageEffect::Answer(id, block) => {
                 if let Some((session, exchange, download)) = self.downloads.waiting.remove(&id) {
-                    self.respond(now, session, exchange, download.response(block));
+                    let response = download.response(block);
+                    self.respond(now, session, exchange, response, Why::Handled);
                 }
             }
         }

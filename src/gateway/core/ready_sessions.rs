@@ -1,9 +1,11 @@
 //! Sessions with queued requests, which wait for earlier exchanges to end, and when the next one starts.
 
 use super::Core;
+use super::respond::Why;
 use crate::dtls::SessionId;
+use crate::gateway::sessions::{Peer, Sessions};
 use coap::{Code, ExchangeId, Response};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Queued requests that are started in one call of the core, so that other work gets its turn.
@@ -13,41 +15,44 @@ pub(super) const READY_PER_CALL: usize = 32;
 /// ends, it is checked at once.
 const POSTPONED: Duration = Duration::from_millis(250);
 
-/// Sessions of which a queued request may start, in order. Each is in the list once; after one of its requests has
-/// started, it is added again if more are queued.
+/// Sessions of which a queued request may start, in order. Each is in the list once, as a flag in its peer says; after one
+/// of its requests has started, it is added again if more are queued.
 #[derive(Debug, Default)]
 pub(super) struct ReadySessions {
     ready: VecDeque<(Instant, SessionId)>,
     /// Sessions to check at a later time.
     postponed: VecDeque<(Instant, SessionId)>,
-    /// The members of each list.
-    ready_set: HashSet<SessionId>,
-    postponed_set: HashSet<SessionId>,
 }
 
 impl ReadySessions {
     /// A queued request of this session may start.
-    pub(super) fn add(&mut self, now: Instant, session: SessionId) {
-        if self.ready_set.insert(session) {
-            self.ready.push_back((now, session));
+    pub(super) fn add(&mut self, now: Instant, peer: &mut Peer) {
+        if !std::mem::replace(&mut peer.is_ready, true) {
+            self.ready.push_back((now, peer.session));
         }
     }
 
     /// A queued request of this session may start soon, not now.
-    pub(super) fn postpone(&mut self, now: Instant, session: SessionId) {
-        if self.postponed_set.insert(session) {
-            self.postponed.push_back((now + POSTPONED, session));
+    pub(super) fn postpone(&mut self, now: Instant, peer: &mut Peer) {
+        if !std::mem::replace(&mut peer.is_postponed, true) {
+            self.postponed.push_back((now + POSTPONED, peer.session));
         }
     }
 
-    pub(super) fn pop(&mut self, now: Instant) -> Option<SessionId> {
+    pub(super) fn pop(&mut self, now: Instant, sessions: &mut Sessions) -> Option<SessionId> {
         let is_due = self.postponed.front().is_some_and(|(at, _)| *at <= now);
-        let (list, listed) = match is_due {
-            true => (&mut self.postponed, &mut self.postponed_set),
-            false => (&mut self.ready, &mut self.ready_set),
+        let list = match is_due {
+            true => &mut self.postponed,
+            false => &mut self.ready,
         };
         let (_, session) = list.pop_front()?;
-        listed.remove(&session);
+        // It may have ended.
+        if let Some(peer) = sessions.get_mut(session) {
+            match is_due {
+                true => peer.is_postponed = false,
+                false => peer.is_ready = false,
+            }
+        }
         Some(session)
     }
 
@@ -85,7 +90,8 @@ impl Core {
                 Code::SERVICE_UNAVAILABLE,
                 "the certificate belongs to another device now",
             );
-            self.respond(now, session, exchange, moved.with_max_age(0));
+            let response = moved.with_max_age(0);
+            self.respond(now, session, exchange, response, Why::Handled);
         }
         former
     }

@@ -1,6 +1,7 @@
 //! Registrations (RFC 7641 §3.1): from a GET with Observe to an observation, or to an answer without one.
 
 use super::Core;
+use super::respond::Why;
 use crate::calls::parsing::Registration;
 use crate::downlink::Kind;
 use crate::downlink::attribute_json;
@@ -69,7 +70,7 @@ impl Core {
         response: Response,
     ) {
         self.end_without_notification(now, session, exchange);
-        self.respond(now, session, exchange, response);
+        self.respond(now, session, exchange, response, Why::Handled);
     }
 
     /// Ends the observation that has this exchange's token, if there is one.
@@ -160,13 +161,7 @@ impl Core {
         }
         let max_age = u32::try_from(self.settings.relay.max_age.as_secs()).unwrap_or(u32::MAX);
         let response = response.with_max_age(max_age);
-        let peer = self.sessions.get(session)?;
-        self.journal.response(peer, exchange, &response);
-        let code = response.code;
-        self.tallies.answers.answered(session, exchange, code);
-        let id = self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.respond_registered(now, exchange, response, context, outputs)
-        })?;
+        let id = self.respond(now, session, exchange, response, Why::Registered);
         let Some(id) = id else {
             // The response does not fit, and the endpoint has dropped the relation.
             if let Some(before) = before {

@@ -157,7 +157,7 @@ impl Core {
         Some(SessionLine {
             session: session.0,
             device: peer.device.as_ref().map(|device| device.name.clone()),
-            address: peer.path.canonical_remote(),
+            address: peer.remote,
             age: now.saturating_duration_since(peer.since()),
             idle: now.saturating_duration_since(peer.last_received()),
             version: peer.version(),

@@ -1,6 +1,7 @@
 //! From an endpoint's request to a response at once, or to a call to ThingsBoard; and back from its answer to a response.
 
 use super::Core;
+use super::respond::Why;
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Ticket};
 use crate::dtls::SessionId;
@@ -46,16 +47,16 @@ impl Core {
             bodies: &self.bodies,
             holder: match &peer.device {
                 Some(device) => coap::Holder::Device(&device.name),
-                None => coap::Holder::Source(source::host(peer.path.remote.ip())),
+                None => coap::Holder::Source(source::host(peer.remote.ip())),
             },
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
         if peer.endpoint.can_start_queued(&context) {
-            self.ready.add(now, session);
+            self.ready.add(now, peer);
         } else if held_back && peer.endpoint.queued() > 0 {
-            self.ready.postpone(now, session);
+            self.ready.postpone(now, peer);
         }
         self.sessions.arm(session);
         for output in outputs.drain(..) {
@@ -84,28 +85,6 @@ impl Core {
         Some(result)
     }
 
-    /// Sends the response to a request.
-    pub(super) fn respond(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        exchange: ExchangeId,
-        response: Response,
-    ) {
-        if let Some(peer) = self.sessions.get(session) {
-            self.journal.response(peer, exchange, &response);
-        }
-        let code = response.code;
-        self.tallies.answers.answered(session, exchange, code);
-        self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.respond(now, exchange, response, context, outputs);
-            // The device is awake now, perhaps not for long.
-            endpoint.retransmit_early(now, context, outputs);
-        });
-        self.sessions.served(now, session);
-        self.with_relay_if_any(now, session, |relay, context| relay.uplink(now, context));
-    }
-
     /// Handles a new request.
     pub(super) fn handle_request(
         &mut self,
@@ -117,13 +96,14 @@ impl Core {
         if self.refuse_of_former_device(now, session, exchange) {
             return;
         }
-        let Some(peer) = self.sessions.get(session) else {
+        let Some(peer) = self.sessions.get_mut(session) else {
             return;
         };
         let resource = path::resolve(&request.path);
         self.journal.request(peer, exchange, &request, resource);
         let labels = RequestLabels::of(request.method, resource);
-        self.tallies.answers.request(session, exchange, labels);
+        peer.open_request(exchange, labels);
+        self.tallies.answers.opened();
         // A device's reply to a command ends an exchange that ThingsBoard has begun.
         if self.draining.is_active() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
             return self.refuse_while_draining(now, session, exchange);
@@ -153,7 +133,7 @@ impl Core {
                     self.counters.unregistered_requests += 1;
                     self.sessions.refused_unregistered(now, session);
                 }
-                self.respond(now, session, exchange, response);
+                self.respond(now, session, exchange, response, Why::Handled);
             }
             Action::Register(kind) => self.register(now, session, exchange, kind),
             Action::Download(download, wanted) => {
@@ -199,7 +179,8 @@ impl Core {
                 relay.reply_received(now, id, context);
             });
             let response = Response::new(Code::CREATED);
-            return self.respond(now, session, exchange, response);
+            self.respond(now, session, exchange, response, Why::Handled);
+            return;
         }
         if let Err(full) = self.in_flight.begin(holder, session, exchange, expect) {
             let (counter, why) = match full {
@@ -250,7 +231,9 @@ impl Core {
             | AnswerKind::CommandReply(_)
             | AnswerKind::Attributes
             | AnswerKind::RpcReply
-            | AnswerKind::Provisioned => self.respond(now, session, exchange, response),
+            | AnswerKind::Provisioned => {
+                self.respond(now, session, exchange, response, Why::Handled);
+            }
         }
     }
 
@@ -340,7 +323,7 @@ impl Core {
         {
             self.journal.provisioned(now, peer);
         }
-        self.respond(now, session, exchange, response);
+        self.respond(now, session, exchange, response, Why::Handled);
     }
 
     /// Passes to the relay whether a device's reply to a command has reached ThingsBoard, whether or not its session still

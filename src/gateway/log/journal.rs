@@ -100,7 +100,7 @@ impl Default for Journal {
 
 impl Journal {
     pub(crate) fn established(&mut self, now: Instant, peer: &Peer) {
-        let (address, session) = (peer.path, peer.session.0);
+        let (address, session) = (peer.remote, peer.session.0);
         if let Some(device) = &peer.device {
             if self.established.admits(&device.name) {
                 info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
@@ -110,7 +110,7 @@ impl Journal {
             return;
         }
         let fingerprint = peer.fingerprint();
-        let (ip, certificate) = (address.remote.ip(), peer.certificate.sha256);
+        let (ip, certificate) = (address.ip(), peer.certificate.sha256);
         if self.unregistered.admits_from(now, ip, certificate) {
             info!(
                 session, %address, %fingerprint,
@@ -140,7 +140,7 @@ impl Journal {
     }
 
     pub(crate) fn ended(&mut self, peer: &Peer, reason: &EndReason) {
-        let (session, address) = (peer.session.0, peer.path);
+        let (session, address) = (peer.session.0, peer.remote);
         if let Some(device) = &peer.device {
             if self.ended.admits(&device.name) {
                 info!(device = peer.name(), session, %address, %reason, "session ended");
@@ -154,7 +154,7 @@ impl Journal {
 
     /// The registry was reloaded, and the session's certificate belongs to another device than before, or to none.
     pub(crate) fn device_changed(&self, peer: &Peer, new_device: Option<&str>) {
-        let (session, address, fingerprint) = (peer.session.0, peer.path, peer.fingerprint());
+        let (session, address, fingerprint) = (peer.session.0, peer.remote, peer.fingerprint());
         match (&peer.device, new_device) {
             (Some(device), Some(new_device)) => info!(
                 device = %device.name, new_device, session, %address, %fingerprint,
@@ -173,7 +173,7 @@ impl Journal {
 
     /// Trust anchors or revocation lists were reloaded, and refuse the session's certificate.
     pub(crate) fn no_longer_accepted(&self, peer: &Peer, refusal: &CertificateError) {
-        let (session, address) = (peer.session.0, peer.path);
+        let (session, address) = (peer.session.0, peer.remote);
         warn!(
             device = peer.name(), session, %address, fingerprint = %peer.fingerprint(),
             "client certificate no longer accepted: {refusal}"
@@ -359,7 +359,7 @@ impl Journal {
             return;
         }
         info!(
-            device = peer.name(), session = peer.session.0, address = %peer.path,
+            device = peer.name(), session = peer.session.0, address = %peer.remote,
             "the device does not respond: its polls and subscriptions pause until it sends something"
         );
     }
@@ -485,11 +485,11 @@ impl Journal {
     }
 
     pub(crate) fn provisioned(&mut self, now: Instant, peer: &Peer) {
-        let (address, certificate) = (peer.path.remote.ip(), peer.certificate.sha256);
+        let (address, certificate) = (peer.remote.ip(), peer.certificate.sha256);
         if peer.device.is_none() && self.provisioned.admits_from(now, address, certificate) {
             let (session, fingerprint) = (peer.session.0, peer.fingerprint());
             info!(
-                session, address = %peer.path, %fingerprint,
+                session, address = %peer.remote, %fingerprint,
                 "an unregistered certificate has provisioned a device in ThingsBoard. \
                  To register it, add to the device registry:\n\
                  [[device]]\n\

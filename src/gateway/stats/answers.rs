@@ -1,12 +1,11 @@
 //! Requests by resource and response code.
 //!
-//! The resource is known when a request is received, the code when it is answered, perhaps much later. Meanwhile the labels
-//! of each open exchange are kept here; endpoints bound the number of exchanges.
+//! The resource is known when a request is received, the code when it is answered, perhaps much later. Meanwhile its labels
+//! are kept by its [`Peer`](crate::gateway::sessions::Peer).
 
-use crate::dtls::SessionId;
 use crate::mapping::path::NoRoute;
 use crate::mapping::resource::Resource;
-use coap::{Code, ExchangeId, Method};
+use coap::{Code, Method};
 use std::collections::BTreeMap;
 
 /// Method and resource, as labels: few of each.
@@ -34,40 +33,31 @@ impl RequestLabels {
 /// The number of requests by labels and response code.
 pub(crate) type Counts = BTreeMap<(RequestLabels, u8), u64>;
 
-/// Open requests, and counts of answered ones.
+/// The number of open requests, and counts of answered ones.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    open: BTreeMap<(SessionId, ExchangeId), RequestLabels>,
+    open: usize,
     counts: Counts,
     /// Requests whose session ended before they were answered.
     pub unanswered: u64,
 }
 
 impl Answers {
-    pub(crate) fn request(
-        &mut self,
-        session: SessionId,
-        exchange: ExchangeId,
-        labels: RequestLabels,
-    ) {
-        self.open.insert((session, exchange), labels);
+    /// Counts a request that is not answered yet.
+    pub(crate) fn opened(&mut self) {
+        self.open += 1;
     }
 
-    /// Counts a request with its response code.
-    pub(crate) fn answered(&mut self, session: SessionId, exchange: ExchangeId, code: Code) {
-        if let Some(labels) = self.open.remove(&(session, exchange)) {
-            *self.counts.entry((labels, code.0)).or_default() += 1;
-        }
+    /// Counts an open request with its response code.
+    pub(crate) fn answered(&mut self, labels: RequestLabels, code: Code) {
+        self.open = self.open.saturating_sub(1);
+        *self.counts.entry((labels, code.0)).or_default() += 1;
     }
 
-    /// Counts the open requests of a session that has ended as unanswered.
-    pub(crate) fn session_gone(&mut self, session: SessionId) {
-        let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
-        while let Some((key, _)) = self.open.range(all.clone()).next() {
-            let key = *key;
-            self.open.remove(&key);
-            self.unanswered += 1;
-        }
+    /// Counts this many open requests of a session that has ended as unanswered.
+    pub(crate) fn session_ended(&mut self, requests: usize) {
+        self.open = self.open.saturating_sub(requests);
+        self.unanswered += u64::try_from(requests).unwrap_or(u64::MAX);
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -76,7 +66,7 @@ impl Answers {
 
     /// The number of open requests.
     pub(crate) fn open(&self) -> usize {
-        self.open.len()
+        self.open
     }
 }
 
@@ -85,18 +75,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_counted_once_with_its_code_or_as_unanswered() {
+    fn a_request_is_counted_with_its_code_or_as_unanswered() {
         let mut answers = Answers::default();
         let labels = RequestLabels::of(Method::Get, Ok(Resource::Attributes));
-        let (one, other) = (SessionId(1), SessionId(2));
-        for exchange in 0..3 {
-            answers.request(one, ExchangeId(exchange), labels);
+        for _ in 0..4 {
+            answers.opened();
         }
-        answers.request(other, ExchangeId(0), labels);
-        answers.answered(one, ExchangeId(1), Code::CONTENT);
-        answers.answered(one, ExchangeId(1), Code::CONTENT);
-        answers.session_gone(one);
-        answers.answered(one, ExchangeId(2), Code::CONTENT);
+        answers.answered(labels, Code::CONTENT);
+        assert_eq!((answers.unanswered, answers.open()), (0, 3));
+        answers.session_ended(2);
         assert_eq!((answers.unanswered, answers.open()), (2, 1));
         let expected = Counts::from([((labels, Code::CONTENT.0), 1)]);
         assert_eq!(answers.counts(), &expected);

@@ -158,7 +158,9 @@ fn eight_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
         );
     }
     assert_eq!(counters.messages_forgotten, 0);
-    let known = dedup.table.as_ref().unwrap();
+    let Messages::Table(known) = &dedup.messages else {
+        panic!("two thousand messages take a table");
+    };
     let bytes = known.entries.capacity() * size_of::<Entry>()
         + known.message_ids.capacity() * size_of::<u16>()
         + known.replies.capacity();
@@ -177,6 +179,60 @@ fn an_expired_endpoint_holds_nothing() {
     assert_eq!(dedup.len(), 1);
     dedup.expire(at);
     assert!(dedup.holds_no_heap() && dedup.empty_at().is_none());
+}
+
+/// All that a device leaves behind that posts now and then.
+#[test]
+fn a_single_message_takes_no_heap_and_no_timer() {
+    let now = start();
+    let lifetimes = [
+        (Type::Confirmable, EXCHANGE_LIFETIME),
+        (Type::NonConfirmable, NON_LIFETIME),
+    ];
+    for (kind, lifetime) in lifetimes {
+        let (mut dedup, mut counters) = (Deduplication::default(), Counters::default());
+        let mut classify = |dedup: &mut Deduplication, now| {
+            dedup.classify(now, kind, key(7), &token(), &mut counters)
+        };
+        for begin in [now, now + lifetime, now + 2 * lifetime] {
+            assert_eq!(classify(&mut dedup, begin), Arrival::New);
+            dedup.record_acknowledgement(key(8));
+            dedup.record_reply(
+                key(7),
+                Code::CREATED,
+                &[0x60, 0x41, 0, 7],
+                &Token::default(),
+                false,
+            );
+            assert!(dedup.holds_no_heap() && dedup.empty_at().is_none());
+            assert_eq!(dedup.len(), 1);
+        }
+        dedup.forget(key(8));
+        assert_eq!(dedup.len(), 1, "another message");
+        dedup.forget(key(7));
+        assert_eq!(dedup.len(), 0);
+    }
+}
+
+/// A message that was alone is recognised until its lifetime ends, whatever follows it.
+#[test]
+fn a_single_message_moves_into_the_table() {
+    let replied = [0x60, 0x41, 0, 7];
+    for begin in [0, 1, 3_000_000] {
+        let (mut dedup, now) = (
+            Deduplication::default(),
+            start() + Duration::from_millis(begin),
+        );
+        confirmable(&mut dedup, now, 7);
+        dedup.record_reply(key(7), Code::CREATED, &replied, &Token::default(), false);
+        let later = now + EXCHANGE_LIFETIME - Duration::from_millis(1);
+        assert_eq!(confirmable(&mut dedup, later, 8), Arrival::New);
+        let copy = confirmable(&mut dedup, later, 7);
+        assert!(matches!(copy, Arrival::ReplyAgain(_)), "{copy:?}");
+        assert_eq!(dedup.empty_at(), Some(later + EXCHANGE_LIFETIME));
+        let expired = later + Duration::from_millis(300);
+        assert_eq!(confirmable(&mut dedup, expired, 7), Arrival::New);
+    }
 }
 
 #[test]

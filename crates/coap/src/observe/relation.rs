@@ -50,7 +50,7 @@ struct Content {
 
 #[derive(Debug)]
 struct InFlight {
-    content: Content,
+    content: Box<Content>,
     /// A registration was answered since, with a higher sequence number: the client would discard
     /// this one as older (§3.4).
     outdated: bool,
@@ -78,7 +78,8 @@ pub(crate) struct Relation {
     next_sequence_number: u32,
     /// The Block options of its registration, which hold for each notification (RFC 7959 §2.6).
     blocks: Option<BlockContext>,
-    pending: Option<Content>,
+    /// Boxed like the one in flight, because most relations have none most of the time.
+    pending: Option<Box<Content>>,
     in_flight: Option<InFlight>,
     /// Messages that are no longer retransmitted, but may still be answered with a Reset.
     sent: VecDeque<Sent>,
@@ -174,7 +175,7 @@ impl Relation {
             notification,
             charged,
         };
-        self.pending.replace(content).is_some()
+        self.pending.replace(Box::new(content)).is_some()
     }
 
     /// Records the acknowledgement of the notification in flight. Returns its number.

@@ -27,11 +27,7 @@ impl RemoteEndpoint {
 
     pub(super) fn close(&mut self, id: ExchangeId) -> Option<Exchange> {
         let at = self.exchanges.iter().position(|open| open.id == id)?;
-        let exchange = self.exchanges.swap_remove(at);
-        if self.exchanges.is_empty() {
-            self.exchanges = Vec::new();
-        }
-        Some(exchange)
+        self.exchanges.remove(at)
     }
 
     /// Sends a response: piggybacked, separate or Non-confirmable. Returns whether it was sent as

@@ -11,12 +11,49 @@ use std::time::{Duration, Instant};
 /// How long to wait when all Message IDs are in use.
 const MESSAGE_ID_RETRY: Duration = Duration::from_secs(1);
 
+/// What could not be sent yet. Endpoints without any don't have one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unsent {
+    /// When to try again to send notifications.
+    retry_at: Option<Instant>,
+    ping: bool,
+}
+
 impl RemoteEndpoint {
+    /// When to try again to send what could not be sent.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.unsent.as_ref()?.retry_at
+    }
+
+    fn set_retry_at(&mut self, at: Option<Instant>) {
+        if at.is_some() || self.unsent.is_some() {
+            self.unsent.get_or_insert_default().retry_at = at;
+            self.free_unsent();
+        }
+    }
+
+    /// Whether a ping is to be sent once it may be.
+    fn ping_wanted(&self) -> bool {
+        self.unsent.as_ref().is_some_and(|unsent| unsent.ping)
+    }
+
+    /// Returns whether a ping was to be sent.
+    fn take_ping_wanted(&mut self) -> bool {
+        let unsent = self.unsent.as_mut();
+        let wanted = unsent.is_some_and(|unsent| std::mem::take(&mut unsent.ping));
+        self.free_unsent();
+        wanted
+    }
+
+    fn free_unsent(&mut self) {
+        self.unsent.take_if(|unsent| **unsent == Unsent::default());
+    }
+
     /// Sends a ping: an empty Confirmable message, which the peer answers with a Reset (RFC 7252
     /// §4.3). Does nothing while one is outstanding.
     pub fn ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
         if !self.outgoing.contains(MessagePurpose::Ping) {
-            self.ping_wanted = true;
+            self.unsent.get_or_insert_default().ping = true;
             self.transmit(now, context, out);
         }
     }
@@ -24,7 +61,7 @@ impl RemoteEndpoint {
     /// Cancels the ping, because a message from the peer has arrived.
     pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
         let was_outstanding = self.outgoing.cancel_ping();
-        if std::mem::take(&mut self.ping_wanted) || was_outstanding {
+        if self.take_ping_wanted() || was_outstanding {
             self.transmit(now, context, out);
         }
     }
@@ -87,7 +124,7 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        self.retry_at = None;
+        self.set_retry_at(None);
         loop {
             while !self.outgoing.is_empty() {
                 let random = (context.random)();
@@ -153,13 +190,14 @@ impl RemoteEndpoint {
         let outgoing = &self.outgoing;
         let room = |id| outgoing.has_room_for(id, context.parameters);
         let next = self.observations.next(now, room);
-        let may_ping = || self.ping_wanted && outgoing.has_room_for_ping(context.parameters);
+        let may_ping = || self.ping_wanted() && outgoing.has_room_for_ping(context.parameters);
         if next.is_none() && !may_ping() {
-            self.retry_at = self.observations.next_timeout(now);
+            let retry_at = self.observations.next_timeout(now);
+            self.set_retry_at(retry_at);
             return false;
         }
         let Some(message_id) = self.message_ids.allocate(now) else {
-            self.retry_at = Some(now + MESSAGE_ID_RETRY);
+            self.set_retry_at(Some(now + MESSAGE_ID_RETRY));
             return false;
         };
         match next {
@@ -170,7 +208,7 @@ impl RemoteEndpoint {
     }
 
     fn send_ping(&mut self, now: Instant, message_id: u16, context: &mut Context<'_>) {
-        self.ping_wanted = false;
+        self.take_ping_wanted();
         if let Some(bytes) = Message::empty(Type::Confirmable, message_id).encode(4) {
             context.counters.pings_sent += 1;
             self.push(now, message_id, MessagePurpose::Ping, bytes, context);

@@ -42,6 +42,8 @@ pub(super) fn receive(
                 events.extend(alert.map(Event::Transmit));
                 events.push(Event::Failed(Failure::failed(format!("{reason:?}"))));
             }
+            // Not negotiated, as there are no connection IDs.
+            Received::PathChallenge(_) | Received::PathResponse(_) | Received::PathDrop(_) => {}
             Received::Nothing => {}
         }
     }

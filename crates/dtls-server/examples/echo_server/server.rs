@@ -345,7 +345,11 @@ impl Server {
                     self.transmits.extend(datagram);
                     self.end(key, reason);
                 }
-                Received::Nothing => {}
+                // Not negotiated.
+                Received::PathChallenge(_)
+                | Received::PathResponse(_)
+                | Received::PathDrop(_)
+                | Received::Nothing => {}
             }
         }
     }

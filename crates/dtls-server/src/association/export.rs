@@ -17,8 +17,10 @@ use zeroize::Zeroizing;
 
 /// The format that is written, and the only one that is read.
 const FORMAT: u8 = 1;
-/// The flag of the extended master secret. The others are 0.
+/// The flag of the extended master secret (RFC 7627).
 const EXTENDED_MASTER_SECRET: u8 = 1;
+/// The flag of return routability checks (RFC 9853). The other bits are 0.
+const RETURN_ROUTABILITY_CHECK: u8 = 2;
 /// More than an export ever has, so that its buffer never moves and leaves keys behind.
 const CAPACITY: usize = 640;
 
@@ -64,10 +66,12 @@ impl Association {
         let mut out = Zeroizing::new(Vec::with_capacity(CAPACITY));
         out.u8(FORMAT);
         out.u16(self.suite.number());
-        out.u8(match self.extended_master_secret {
-            true => EXTENDED_MASTER_SECRET,
-            false => 0,
-        });
+        let flags = [
+            (self.extended_master_secret, EXTENDED_MASTER_SECRET),
+            (self.return_routability_check, RETURN_ROUTABILITY_CHECK),
+        ];
+        let set = flags.into_iter().filter(|(is_set, _)| *is_set);
+        out.u8(set.fold(0, |flags, (_, flag)| flags | flag));
         out.u16(self.send_limit);
         out.u16(self.receive_limit);
         for keys in [&self.write, &self.read] {
@@ -102,11 +106,10 @@ impl Association {
             format => return Err(RestoreError::Format(format)),
         }
         let suite = CipherSuite::from_number(reader.u16()?).ok_or(Malformed)?;
-        let extended_master_secret = match reader.u8()? {
-            0 => false,
-            EXTENDED_MASTER_SECRET => true,
-            _ => return Err(RestoreError::Malformed),
-        };
+        let flags = reader.u8()?;
+        if flags & !(EXTENDED_MASTER_SECRET | RETURN_ROUTABILITY_CHECK) != 0 {
+            return Err(RestoreError::Malformed);
+        }
         let send_limit = reader.u16()?;
         let receive_limit = reader.u16()?;
         let write = keys(&mut reader, suite.aead())?;
@@ -121,7 +124,8 @@ impl Association {
         }
         let fresh = Association::new(Parameters {
             suite,
-            extended_master_secret,
+            extended_master_secret: flags & EXTENDED_MASTER_SECRET != 0,
+            return_routability_check: flags & RETURN_ROUTABILITY_CHECK != 0,
             write,
             read,
             own_connection_id,

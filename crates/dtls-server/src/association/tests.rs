@@ -25,6 +25,7 @@ fn parameters(suite: CipherSuite) -> Parameters<'static> {
     Parameters {
         suite,
         extended_master_secret: true,
+        return_routability_check: false,
         write: keys(suite, 0x10, 0xa0),
         read: keys(suite, 0x50, 0xb0),
         own_connection_id: &[],

@@ -1,5 +1,7 @@
 //! The public key in a certificate, and the signatures that it verifies (RFC 5246 §7.4.8, RFC 8422 §5.8).
 
+mod small_order;
+
 use super::signature::SignatureScheme;
 use crate::alert::AlertDescription;
 use aws_lc_rs::signature::{
@@ -10,12 +12,12 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA512, RsaParameters, UnparsedPublicKey, VerificationAlgorithm,
 };
 use x509_parser::asn1_rs::Tag;
-use x509_parser::certificate::X509Certificate;
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
     OID_PKCS1_RSAENCRYPTION, OID_SIG_ED25519,
 };
-use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// The kind of a key that this server can verify with.
@@ -44,10 +46,12 @@ impl CertificateKey {
     /// Reads the key of a certificate in DER. Nothing else of the certificate is judged.
     ///
     /// # Errors
-    /// The alert of RFC 5246 §7.2.2: `bad_certificate` where the certificate or its key is malformed,
-    /// `unsupported_certificate` where the key is of another kind or size.
+    /// The alert of RFC 5246 §7.2.2: `bad_certificate` where the certificate or its key is malformed, or anyone could sign with
+    /// it, `unsupported_certificate` where the key is of another kind or size.
     pub fn from_certificate(der: &[u8]) -> Result<CertificateKey, AlertDescription> {
-        let Ok((&[], certificate)) = X509Certificate::from_der(der) else {
+        // The contents of its extensions would take many times their size, and are not needed.
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+        let Ok((&[], certificate)) = parser.parse(der) else {
             return Err(AlertDescription::BAD_CERTIFICATE);
         };
         let info = certificate.public_key();
@@ -160,7 +164,7 @@ fn kind(info: &SubjectPublicKeyInfo<'_>, bytes: &[u8]) -> Result<KeyKind, AlertD
         }
     } else if *algorithm == OID_SIG_ED25519 {
         match bytes.len() {
-            32 => Ok(KeyKind::Ed25519),
+            32 if !small_order::is_small_order(bytes) => Ok(KeyKind::Ed25519),
             _ => Err(MALFORMED),
         }
     } else {

@@ -6,7 +6,7 @@ use crate::record::{ContentType, DTLS_1_2, MAX_CONTENT, MAX_SEQUENCE, write_plai
 use std::time::{Duration, Instant};
 
 /// Bytes that a plaintext record has besides its content.
-const PLAINTEXT_OVERHEAD: usize = 13;
+pub(super) const PLAINTEXT_OVERHEAD: usize = 13;
 /// The content of a ChangeCipherSpec (RFC 5246 §7.1).
 pub(super) const CHANGE_CIPHER_SPEC: [u8; 1] = [1];
 /// After so many retransmissions without an answer, datagrams may be too large for the path.
@@ -47,9 +47,10 @@ impl RecordWriter {
         }
     }
 
-    /// Sets how many bytes of content a plaintext record may have.
-    pub(super) const fn limit(&mut self, plaintext_limit: usize) {
-        self.plaintext_limit = plaintext_limit;
+    /// Sets how many bytes of content a plaintext record may have, and makes datagrams shorter if they are longer than this.
+    pub(super) fn limit(&mut self, plaintext: usize, datagram: usize) {
+        self.plaintext_limit = plaintext;
+        self.mtu = self.mtu.min(datagram);
     }
 
     /// Appends a plaintext record.

@@ -1,6 +1,6 @@
 //! Our first flight: what the hello and the configuration lead to.
 
-use super::flight::Item;
+use super::flight::{Item, PLAINTEXT_OVERHEAD};
 use super::state::{KeyExchange, State, Terms};
 use super::{HandshakeError, Start};
 use crate::alert::AlertDescription;
@@ -92,6 +92,15 @@ impl<'a> Opening<'a> {
     pub(super) fn plaintext_limit(&self) -> usize {
         let negotiated = self.offer.answers().max_fragment_length;
         negotiated.map_or(MAX_CONTENT, |length| usize::from(length.bytes()))
+    }
+
+    /// The most bytes of a datagram. A client that asks for short fragments may have no more room for a datagram than for one
+    /// record: Californium drops what is longer.
+    pub(super) fn datagram_limit(&self) -> usize {
+        let offered = self.offer.offered_max_fragment_length();
+        offered.map_or(usize::MAX, |length| {
+            usize::from(length.bytes()).saturating_add(PLAINTEXT_OVERHEAD)
+        })
     }
 
     /// The messages of a flight, with nothing but the ServerHello.
@@ -188,6 +197,7 @@ fn terms(answers: &Answers<'_>, start: &Start<'_>) -> Terms {
     };
     Terms {
         extended_master_secret: answers.extended_master_secret,
+        return_routability_check: answers.return_routability_check,
         own_connection_id: own.to_vec(),
         peer_connection_id: peer.to_vec(),
         send_limit: answers.send_limit(),

@@ -137,7 +137,8 @@ impl Handshake {
                 self.hold(received.clone());
                 Ok(())
             }
-            ContentType::CHANGE_CIPHER_SPEC => Ok(()),
+            // The user learns of no address before the handshake is complete, so nothing is checked before.
+            ContentType::CHANGE_CIPHER_SPEC | ContentType::RETURN_ROUTABILITY_CHECK => Ok(()),
             _ => Err(HandshakeError::Record),
         }
     }

@@ -48,6 +48,7 @@ pub(super) struct KeyExchange {
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
     pub(super) extended_master_secret: bool,
+    pub(super) return_routability_check: bool,
     pub(super) own_connection_id: Vec<u8>,
     pub(super) peer_connection_id: Vec<u8>,
     pub(super) send_limit: u16,
@@ -259,6 +260,7 @@ impl Terms {
         Association::new(Parameters {
             suite,
             extended_master_secret: self.extended_master_secret,
+            return_routability_check: self.return_routability_check,
             write: keys.server,
             read: keys.client,
             own_connection_id: &self.own_connection_id,

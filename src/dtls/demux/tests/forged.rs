@@ -295,10 +295,10 @@ fn longer_credentials(extra: usize) -> ServerCredentials {
     let extension = rcgen::CustomExtension::from_oid_content(oid, vec![7; extra]);
     parameters.custom_extensions = vec![extension];
     let key = rcgen::KeyPair::generate().unwrap();
-    ServerCredentials {
-        certificate: parameters.self_signed(&key).unwrap().der().to_vec(),
-        private_key: Zeroizing::new(key.serialize_der()),
-    }
+    ServerCredentials::of_certificate(
+        parameters.self_signed(&key).unwrap().der().to_vec(),
+        Zeroizing::new(key.serialize_der()),
+    )
 }
 
 /// Runs a handshake that loses one datagram of the client's last flight. Returns whether it completed, and how many

@@ -353,7 +353,8 @@ impl Observing {
         let endpoint = &self.endpoint;
         assert_eq!(endpoint.outgoing(), 0);
         assert_eq!(endpoint.pending_notification_bytes(), 0);
-        assert_eq!((endpoint.open_exchanges(), endpoint.remembered()), (0, 0));
+        assert_eq!(endpoint.open_exchanges(), 0);
+        assert!(endpoint.deduplication.holds_no_heap());
         assert_eq!(endpoint.observations(), self.relations.len());
     }
 }

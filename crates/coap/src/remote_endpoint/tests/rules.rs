@@ -139,7 +139,7 @@ fn an_idle_endpoint_is_small_and_holds_no_heap_after_any_history() {
         bench.pass(0.0);
     }
     let endpoint = &bench.endpoint;
-    assert_eq!(endpoint.exchanges.capacity(), 0);
+    assert!(endpoint.exchanges.is_empty());
     assert!(endpoint.deduplication.holds_no_heap());
     assert!(endpoint.outgoing.is_empty());
     assert_eq!(endpoint.remembered_bytes(), 0);

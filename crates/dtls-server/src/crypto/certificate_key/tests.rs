@@ -295,6 +295,48 @@ fn malformed_keys_are_bad_certificates() {
     }
 }
 
+/// With S = 0, all that verification compares is R and a multiple of the key.
+#[test]
+fn ed25519_keys_by_which_anyone_signs_are_bad_certificates() {
+    let points = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        // Not canonical.
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+    let points: Vec<Vec<u8>> = points.map(hex).to_vec();
+    let with_sign = points.iter().flat_map(|point| {
+        let mut negative = point.clone();
+        negative[31] |= 0x80;
+        [point.clone(), negative]
+    });
+    let points: Vec<Vec<u8>> = with_sign.collect();
+    let mut forged = 0;
+    for point in &points {
+        let key = CertificateKey {
+            kind: KeyKind::Ed25519,
+            bytes: point.clone(),
+        };
+        // One of eight messages or so can be signed without a private key.
+        let mut tries = points
+            .iter()
+            .flat_map(|r| (0..64).map(move |byte| (r, byte)));
+        let is_forged = tries.any(|(r, byte)| {
+            let signature = [&r[..], &[0; 32]].concat();
+            key.verify(SignatureScheme::Ed25519, &[byte], &signature)
+                .is_ok()
+        });
+        forged += u32::from(is_forged);
+        let alert = refused(point, &PKCS_ED25519);
+        assert_eq!(alert, AlertDescription::BAD_CERTIFICATE, "{point:02x?}");
+    }
+    assert_eq!(forged, 8, "the library takes all of them");
+}
+
 #[test]
 fn malformed_certificates_are_bad_certificates() {
     let (_, pair) = kinds().swap_remove(0);
