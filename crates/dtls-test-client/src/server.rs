@@ -216,7 +216,7 @@ impl Server {
     pub fn challenge(&mut self) -> Result<(Cookie, Vec<u8>), ChallengeError> {
         let mut datagram = Vec::new();
         let association = self.association.as_mut().expect("a session");
-        let cookie = association.challenge(&mut self.random, &mut datagram)?;
+        let cookie = association.challenge(&mut *self.random, &mut datagram)?;
         Ok((cookie, datagram))
     }
 
