@@ -26,6 +26,7 @@ pub mod library;
 pub mod mutation;
 pub mod nat;
 pub mod packages;
+pub mod pipe;
 pub mod process;
 pub mod scrape;
 pub mod siege;
