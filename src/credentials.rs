@@ -24,7 +24,7 @@ pub use clients::{ClientPolicy, Validity};
 pub(crate) use pem::{certificates, private_key};
 pub(crate) use period::{Expiry, ExpiryKind, Moment, Period};
 pub(crate) use revocation::RevocationError;
-pub(crate) use server::{Certificate, PrivateKey};
+pub(crate) use server::{CertificateChain, KeyType, PrivateKey};
 pub use server::{ServerCredentials, ServerIdentity};
 
 #[cfg(test)]

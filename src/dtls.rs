@@ -44,13 +44,10 @@ pub(crate) mod session;
 mod supported;
 
 pub use cipher_suites::CipherSuites;
+pub(crate) use cipher_suites::needs_rsa;
 pub(crate) use counters::Counters;
 pub use demux::Demux;
 pub use dtls_server::config::ExtendedMasterSecret;
-#[allow(
-    unused_imports,
-    reason = "for keys of the configuration that are being added"
-)]
 pub(crate) use dtls_server::suite::CipherSuite;
 pub use event::Event;
 pub(crate) use event::{EndReason, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};

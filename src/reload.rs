@@ -354,7 +354,7 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
         let engine = engine::Settings::new(&server, dtls)?;
         Ok::<_, engine::SettingsError>(Loaded {
             replacement: Replacement::Gateway(Change::Server(engine)),
-            ends: server.expiry().into_iter().collect(),
+            ends: server.expiries().collect(),
             registry: None,
         })
     })

@@ -92,13 +92,46 @@ fn dimpl_serves_the_closed_loop_and_the_handshake_loop() {
         report["requests"]["count"].as_u64().unwrap() > 40,
         "{report}"
     );
-    assert_eq!(report["dtls"], "dimpl, the gateway's library");
+    assert_eq!(report["dtls"], "dimpl, which the gateway has for DTLS 1.3");
     let loops = run(&world, "", &format!("{dimpl} --work handshakes"));
     assert!(
         loops["handshakes"]["count"].as_u64().unwrap() > 4,
         "{loops}"
     );
     assert_eq!(loops["requests"]["count"], 0);
+}
+
+#[test]
+fn the_own_client_serves_the_closed_loop_and_the_handshake_loop() {
+    let world = world(4);
+    let own = "--identities fleet --insecure --dtls own --sessions 4 --duration 1s \
+               --suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    let post = "--method post --payload {\"t\":1}";
+    let report = run(&world, "api/v1/telemetry", &format!("{own} {post}"));
+    let count = report["requests"]["count"].as_u64().unwrap();
+    assert!(count > 40, "{report}");
+    assert_eq!(report["responses"], json!({ "2.01": count }));
+    let loops = run(&world, "", &format!("{own} --work handshakes"));
+    assert!(
+        loops["handshakes"]["count"].as_u64().unwrap() > 4,
+        "{loops}"
+    );
+    assert_eq!(
+        (&loops["errors"], &loops["resumed"]),
+        (&json!({}), &json!(0))
+    );
+}
+
+#[test]
+fn idle_sessions_have_made_a_request_if_they_are_to() {
+    let world = world(3);
+    let idle = "--identities fleet --insecure --dtls own --sessions 3 --duration 1s --work idle --first-request \
+                --method post --payload {\"t\":1} --suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    let report = run(&world, "api/v1/telemetry", idle);
+    let all = json!({"wanted": 3, "established": 3, "alive": 3});
+    assert_eq!(report["sessions"], all, "{report}");
+    assert_eq!(report["responses"], json!({"2.01": 3}));
+    assert_eq!(telemetry(&world), 3);
 }
 
 #[test]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ class Driver:
         if self.child.process.poll() is None:
             self.child.process.send_signal(signal.SIGINT)
 
+    def interrupt_after(self, seconds: float) -> None:
+        """Ends it after a time in which what is under way arrives."""
+        time.sleep(seconds)
+        self.interrupt()
+
     def result(self) -> Result:
         """Waits until it ends, and returns its report."""
         status = self.child.await_end(self._bound)
@@ -80,7 +86,7 @@ class Drivers:
         before: Sequence[str] = (),
         dtls: str | None = None,
     ) -> Driver:
-        """The load driver. `--insecure`, because it can't verify a server with dimpl, and all runs must do the same."""
+        """The load driver. `--insecure`, because it can't verify a server with dimpl or own, and all runs must do the same."""
         argv: list[str | Path] = [self._world.program("load"), f"coaps://{address}/{path}", "--insecure"]
         argv += ["--identities", identities, "--sessions", str(sessions), "--duration", f"{seconds * 1000:.0f}ms"]
         argv += ["--dtls", dtls or self._world.options.dtls or REQUESTS, "--from", ADDRESSES, *more]
@@ -95,10 +101,12 @@ class Drivers:
         seconds: float,
         *more: str,
         watch: Sequence[int] = (),
+        dtls: str | None = None,
     ) -> Driver:
         """Sessions that post telemetry."""
         post = ("--method", "post", "--payload", PAYLOAD, "--content-format", "50")
-        return self.load(name, address, "api/v1/telemetry", identities, sessions, seconds, *post, *more, watch=watch)
+        path = "api/v1/telemetry"
+        return self.load(name, address, path, identities, sessions, seconds, *post, *more, watch=watch, dtls=dtls)
 
     def direct(self, url: str, seconds: float, *more: str, watch: Sequence[int] = ()) -> Driver:
         """The reference client: as many connections as the load driver has sessions, without a gateway."""

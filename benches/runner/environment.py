@@ -13,6 +13,7 @@ from pathlib import Path
 from .children import Failure
 from .options import ROOT, Options
 from .servers import LIBCOAP
+from .world import PER_DRIVER
 
 # Open files besides one socket for each session: connections, files, sockets of the runtime.
 OTHER_FILES = 1500
@@ -27,13 +28,15 @@ def prepare(options: Options) -> None:
             missing.append(
                 f"{program}: apt-get install libcoap3-bin (Debian 12 or newer), or leave out {', '.join(compared)}"
             )
+    if options.baseline and not options.baseline.is_file():
+        missing.append(f"{options.baseline}: the program of --baseline")
     if "handshakes" in options.parts and shutil.which("taskset") is None:
         missing.append("taskset: apt-get install util-linux, or leave out handshakes")
     if options.build and shutil.which(_cargo()) is None:
         missing.append("cargo: https://rustup.rs, or --no-build where the binaries are built already")
     if not Path("/proc/self/smaps_rollup").exists():
         missing.append("/proc/self/smaps_rollup: only Linux has it, and memory is read there")
-    wanted = options.devices + OTHER_FILES
+    wanted = max(options.one_driver, min(options.devices, PER_DRIVER)) + OTHER_FILES
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         missing.append(

@@ -1,8 +1,9 @@
-"""Resident memory of the gateway with idle sessions.
+"""Resident memory of the gateway with idle sessions, each of which has made one post.
 
 Each number of sessions is measured in a gateway of its own, with the whole registry, and compared with that gateway
 before the first session: the difference is the cost of the sessions, and of what their handshakes left in the
-allocator. DTLS 1.3 has other state than 1.2, so both are measured.
+allocator. The slope between the two largest numbers is the cost of a further session, without what is there once. DTLS
+1.3 has other state than 1.2, so both are measured; 1.3 with fewer sessions, because its sessions cost the driver as much.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from .options import Options
 from .step import Bench, Step
 from .world import VERSIONS
 
-# How long the sessions stay at most, in seconds; they are closed when memory has been read.
+# How long the sessions stay at most, in seconds, besides the time in which the others connect; they are closed when memory
+# has been read.
 STAY = 120.0
+# The most sessions of DTLS 1.3.
+MOST_1_3 = 10_000
+# Beyond this number, `limits.sessions` is raised to it.
+DEFAULT_SESSIONS = 100_000
 
 
 def steps(options: Options) -> list[Step]:
@@ -25,6 +31,7 @@ def steps(options: Options) -> list[Step]:
         for idle in options.idle
         if idle
         for version in VERSIONS
+        if version == "1.2" or idle <= MOST_1_3
     ]
 
 
@@ -32,31 +39,42 @@ def resident(version: str, idle: int, bench: Bench) -> str:
     # The time until the gateway has finished its work after its start, or after handshakes.
     settle = min(2.0, bench.seconds)
     sink = bench.sink()
-    gateway = servers.gateway(bench.children, bench.world, sink.url)
+    limits = {"sessions": idle} if idle > DEFAULT_SESSIONS else {}
+    gateway = servers.gateway(bench.children, bench.world, sink.url, limits)
     time.sleep(settle)
     before = processes.resident(gateway.pid), processes.proportional(gateway.pid)
-    driver = bench.drivers.load(
-        "idle",
-        gateway.address,
-        "",
-        bench.world.fleet,
-        idle,
-        STAY,
-        "--work",
-        "idle",
-        dtls=VERSIONS[version],
-    )
-    driver.await_measuring(60 + idle / 50)
+    drivers = []
+    for number, fleet in enumerate(bench.world.fleets):
+        # Those of the drivers before have so many sessions each as there are certificates in their directories.
+        left = idle - sum(wanted for _, wanted in drivers)
+        wanted = min(left, bench.world.sizes[number])
+        if not wanted:
+            break
+        driver = bench.drivers.posts(
+            f"idle-{number}",
+            gateway.address,
+            fleet,
+            wanted,
+            STAY + idle / 50,
+            "--work",
+            "idle",
+            "--first-request",
+            dtls=VERSIONS[version],
+        )
+        driver.await_measuring(60 + wanted / 50)
+        drivers.append((driver, wanted))
     time.sleep(settle)
     after = processes.resident(gateway.pid), processes.proportional(gateway.pid)
-    # Each session pings at its end, which shows how many are still established.
-    driver.interrupt()
-    result = driver.result()
-    gateway.check()
-    sessions = result["sessions"]
-    alive = sessions["alive"]
     name = f"{idle:,} idle sessions of DTLS {version}"
-    bench.figures.record_errors(name, result["errors"], result["failures"])
+    # Each session pings at its end, which shows how many are still established.
+    for driver, _ in drivers:
+        driver.interrupt()
+    alive = 0
+    for driver, _ in drivers:
+        result = driver.result()
+        alive += result["sessions"]["alive"]
+        bench.figures.record_errors(name, result["errors"], result["failures"])
+    gateway.check()
     if alive != idle:
         bench.figures.record_errors(name, {"answered a ping at the end": alive})
     a_session = [(late - early) / idle for early, late in zip(before, after)]
@@ -70,4 +88,11 @@ def resident(version: str, idle: int, bench: Bench) -> str:
             f"memory.{version}.{idle}.session.pss": a_session[1],
         }
     )
-    return f"{after[0] / 1024:,.1f} MiB, {a_session[0]:.1f} KiB a session"
+    summary = f"{after[0] / 1024:,.1f} MiB, {a_session[0]:.2f} KiB a session"
+    smaller = [number for number in bench.world.options.idle if 0 < number < idle]
+    fewer = bench.figures.current(f"memory.{version}.{max(smaller)}.rss") if smaller else None
+    if fewer is None:
+        return summary
+    slope = (after[0] - fewer) / (idle - max(smaller))
+    bench.figures.add({f"memory.{version}.slope": slope})
+    return f"{summary}, {slope:.2f} KiB for one more"

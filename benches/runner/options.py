@@ -13,8 +13,10 @@ PARTS: dict[str, str] = {
     "posts": "posts directly to an HTTP sink, and the same through the gateway; CPU a request",
     "upstream": "posts through the gateway to the simulator, over HTTP and over MQTT; CPU a request",
     "gets": "GETs answered by libcoap's servers without any upstream; CPU a request",
-    "handshakes": "full handshakes a second of the gateway and of libcoap's servers, on one core",
-    "memory": "resident memory with idle sessions",
+    "suites": "posts through the gateway with AES-GCM and with AES-CCM_8; CPU a request",
+    "handshakes": "full handshakes a second of the gateway and of libcoap's servers, on one core; and resumed ones",
+    "memory": "resident memory with idle sessions that have made one post",
+    "moves": "devices that all get another port at once",
     "latency": "latency at half the gateway's maximum rate, against the direct post; libcoap's as a control",
     "observers": "resident memory with observing devices, over HTTP, MQTT and MQTT with TLS",
     "commands": "commands over MQTT until their devices have acknowledged them",
@@ -35,11 +37,13 @@ class Options:
     parts: tuple[str, ...]
     dtls: str | None
     storm: int
+    moved: int
     observing: int
     commanded: int
     flood: int
     profile: str
     build: bool
+    baseline: Path | None
     out: Path
     json: Path | None
 
@@ -51,11 +55,17 @@ class Options:
     @property
     def devices(self) -> int:
         """How many certificates the largest measurement needs."""
+        idle = max(self.idle) if "memory" in self.parts else 0
+        return max(self.one_driver, idle)
+
+    @property
+    def one_driver(self) -> int:
+        """How many certificates the largest measurement needs that has a single driver."""
         storm = self.storm if {"storm", "restart"} & set(self.parts) else 0
+        moved = self.moved if "moves" in self.parts else 0
         observing = self.observing if "observers" in self.parts else 0
         commanded = self.commanded if "commands" in self.parts else 0
-        idle = max(self.idle) if "memory" in self.parts else 0
-        return max(self.sessions, storm, idle, observing, commanded)
+        return max(self.sessions, storm, moved, observing, commanded)
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -98,20 +108,22 @@ def read(arguments: list[str] | None = None) -> Options:
     add("--rounds", type=_whole(1), default=5, metavar="N", help="rounds, each with every measurement once (5)")
     add("--seconds", type=float, default=10.0, metavar="S", help="how long each measurement lasts (10)")
     add("--sessions", type=_whole(1), default=100, metavar="N", help="sessions that post and get (100)")
-    add("--idle", type=_idle, default=(0, 1000, 10000), metavar="0,N,…", help="idle sessions (0,1000,10000)")
+    add("--idle", type=_idle, default=(0, 10_000, 100_000), metavar="0,N,…", help="idle sessions (0,10000,100000)")
     add("--only", type=_parts, default=tuple(PARTS), metavar="PART,…", dest="parts", help="run only these parts")
     add(
         "--dtls",
-        choices=("webrtc", "dimpl-1.2", "dimpl"),
-        help="the driver's DTLS in every comparison: webrtc-dtls, which shares nothing with the gateway, or "
-        "the gateway's library (webrtc for requests; dimpl-1.2 for handshakes, which cost twice as much by webrtc)",
+        choices=("webrtc", "dimpl", "own"),
+        help="the driver's DTLS in every comparison: webrtc-dtls, which shares nothing with the gateway, the client of "
+        "its own engine, or its library for DTLS 1.3 (webrtc for requests; own for handshakes, which cost the driver least)",
     )
     add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm, and of the restart (10000)")
+    add("--moved", type=_whole(1), default=10_000, metavar="N", help="devices that get another port at once (10000)")
     add("--observing", type=_whole(1), default=5000, metavar="N", help="observing devices whose memory is measured (5000)")
     add("--commanded", type=_whole(1), default=1000, metavar="N", help="devices that get commands (1000)")
     add("--flood", type=_whole(1), default=50_000, metavar="N", help="forged ClientHellos a second (50000)")
     add("--profile", choices=("release", "dev"), default="release", help="cargo's profile; dev is for tests of this")
     add("--no-build", action="store_false", dest="build", help="use the binaries that are built already")
+    add("--baseline", type=Path, metavar="PROGRAM", help="another gateway, whose handshakes and posts are measured as well")
     add("--out", type=Path, default=ROOT / "benches" / "RESULTS.md", metavar="FILE", help="the report")
     add("--json", type=Path, metavar="FILE", help="also write every figure of every round")
     return Options(**vars(parser.parse_args(arguments)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from . import environment, observers, servers, steal, targets
+from . import environment, observers, servers, steal, suites, targets
 from .figures import Figures
 from .options import Options
 from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
@@ -48,6 +48,8 @@ def text(options: Options, figures: Figures, took: float) -> str:
                 _handshakes(figures),
                 "## Resident memory",
                 _memory(options, figures),
+                "## Other ports",
+                _moves(options, figures),
                 "## Many devices at once",
                 _storm(options, figures),
                 "## Forged ClientHellos",
@@ -104,6 +106,7 @@ NAMES = {
     "gateway": "posts through the gateway",
     "upstream.http": "posts through the gateway to the simulator over HTTP",
     "upstream.mqtt": "the same over MQTT",
+    **{f"suites.{name}": what for name, what in suites.NAMES.items()},
     "openssl": "GETs of `coap-server-openssl`",
     "gnutls": "GETs of `coap-server-gnutls`",
     "half.direct": "posts directly to the sink, at half the gateway's maximum",
@@ -132,14 +135,15 @@ def _processor_time(figures: Figures) -> str:
     rows = []
     for name, what in NAMES.items():
         if figures.spread(f"{name}.rate"):
-            server = "gateway" if name.endswith("gateway") or name.startswith("upstream") else "server"
+            server = "gateway" if name.endswith("gateway") or name.startswith(("upstream", "suites")) else "server"
             rows.append((what, of(name, server), of(name, "sink"), of(name, "driver")))
     return _table(("µs", "gateway or server", "sink", "driver"), rows)
 
 
 def _handshakes(figures: Figures) -> str:
     rows = []
-    for name in ("gateway", *servers.LIBCOAP):
+    names = {"gateway": "gateway", "resumed": "gateway, resumed", "baseline": "gateway of `--baseline`", **servers.LIBCOAP}
+    for name, what in names.items():
         if figures.spread(f"handshakes.{name}.rate"):
             cells = (
                 ("per_core", "{:,.0f}"),
@@ -150,7 +154,7 @@ def _handshakes(figures: Figures) -> str:
             )
             rows.append(
                 (
-                    servers.LIBCOAP.get(name, name),
+                    what,
                     *(_cell(figures, f"handshakes.{name}.{part}", form) for part, form in cells),
                 )
             )
@@ -178,7 +182,26 @@ def _memory(options: Options, figures: Figures) -> str:
             cells = (("rss", "{:,.0f}"), ("pss", "{:,.0f}"), ("session.rss", "{:.1f}"), ("session.pss", "{:.1f}"))
             if figures.spread(f"{name}.rss"):
                 rows.append((f"{idle:,}", version, *(_cell(figures, f"{name}.{part}", form) for part, form in cells)))
-    return _table(("idle sessions", "DTLS", "VmRSS, KiB", "Pss, KiB", "VmRSS a session, KiB", "Pss a session, KiB"), rows)
+    heads = ("idle sessions", "DTLS", "VmRSS, KiB", "Pss, KiB", "VmRSS a session, KiB", "Pss a session, KiB")
+    slope = figures.spread("memory.1.2.slope")
+    return _table(heads, rows) + (
+        f"\n\nBetween the two largest numbers, a session of DTLS 1.2 takes {slope.text('{:.2f}', ' KiB')} of VmRSS." if slope else ""
+    )
+
+
+def _moves(options: Options, figures: Figures) -> str:
+    rows = [
+        (what, _cell(figures, f"moves.{name}", form))
+        for what, name, form in (
+            ("not served by their next message", "not_served", "{:.0f}"),
+            ("of them served after a handshake", "after_handshake", "{:.0f}"),
+            ("until all posts have arrived, s", "seconds", "{:.1f}"),
+            ("latency of the post p50, ms", "p50", "{:.1f}"),
+            ("retransmissions", "retransmissions", "{:.0f}"),
+        )
+        if figures.spread(f"moves.{name}")
+    ]
+    return _table((f"{options.moved:,} devices get another port at once", ""), rows)
 
 
 def _storm(options: Options, figures: Figures) -> str:
@@ -262,13 +285,13 @@ def stolen(figures: Figures) -> str:
 def _conditions(options: Options) -> str:
     raised = ", ".join(f"`limits.{key}` = {value}" for key, value in servers.RAISED.items())
     lines = [
-        f"For handshakes: {raised}. Otherwise the gateway's defaults. Sessions come from {ADDRESSES}, so that the limit "
+        f"For handshakes: {raised}. Otherwise the gateway's defaults, but for `limits.sessions` beyond 100,000 sessions. Sessions come from {ADDRESSES}, so that the limit "
         "for one address is not reached.",
         f"The driver's DTLS: `{options.dtls or REQUESTS}` for requests and the new device, "
-        f"`{options.dtls or HANDSHAKES}` for handshakes; for memory and many devices at once dimpl, with "
-        "the version in the table. `webrtc` is webrtc-dtls with DTLS 1.2, which has nothing in common with the gateway; "
-        "`dimpl` is the gateway's library, `dimpl-1.2` the same without 1.3, which libcoap does not have. All "
-        "servers of a comparison have the same driver.",
+        f"`{options.dtls or HANDSHAKES}` for handshakes, with AES-128-GCM and P-256; `own` for resumption, suites, other ports "
+        "and sessions of DTLS 1.2; `dimpl` for those of 1.3. `webrtc` is webrtc-dtls with DTLS 1.2, which has nothing in common "
+        "with the gateway; `own` is the client of the gateway's own engine, which verifies nothing; `dimpl` is its library for "
+        "DTLS 1.3. All servers of a comparison have the same driver.",
         f"A post is `{PAYLOAD}`; a GET is of libcoap's `/`, a constant text. `coap-server-*` demand and verify a "
         "client's certificate (`-C`), as the gateway does. Each device has a certificate and a token of its own.",
         "The direct post is made by `hyper`'s client, with as many tasks as there are sessions, each with a connection. "

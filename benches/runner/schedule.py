@@ -7,7 +7,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import commands, flood, gets, handshakes, latency, memory, observers, posts, restart, steal, storm, upstream
+from . import (
+    commands,
+    flood,
+    gets,
+    handshakes,
+    latency,
+    memory,
+    moves,
+    observers,
+    posts,
+    restart,
+    steal,
+    storm,
+    suites,
+    upstream,
+)
 from .children import Children, Failure
 from .figures import Figures
 from .options import Options
@@ -18,10 +33,12 @@ from .world import World
 PARTS = {
     "posts": posts.steps,
     "upstream": upstream.steps,
+    "suites": suites.steps,
     "gets": gets.steps,
     "handshakes": handshakes.steps,
     "latency": latency.steps,
     "memory": memory.steps,
+    "moves": moves.steps,
     "observers": observers.steps,
     "commands": commands.steps,
     "restart": restart.steps,

@@ -148,11 +148,12 @@ def gateway(
     limits: Limits | None = None,
     cpu: int | None = None,
     relay: Limits | None = None,
+    program: Path | None = None,
 ) -> Server:
-    """The gateway with these limits and otherwise its defaults; on one core if one is given."""
+    """The gateway with these limits and otherwise its defaults; on one core if one is given. `program`: another gateway."""
     configuration = world.configuration(upstream, limits or {}, relay)
-    program: list[str | Path] = [world.gateway_program, "run", "--config", configuration]
-    child = children.start("gateway", [*pinned(cpu), *program])
+    command: list[str | Path] = [program or world.gateway_program, "run", "--config", configuration]
+    child = children.start("gateway", [*pinned(cpu), *command])
     return Server(child.await_output("it listened", START, _address), child)
 
 

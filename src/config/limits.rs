@@ -58,6 +58,13 @@ pub(super) fn section() -> Section<Bounds> {
                 "a second, from one proven source address; those that registered devices complete are not counted",
             ),
             key(
+                super::dtls::RESUMABLE_SESSIONS,
+                Number(0..=10_000_000),
+                |bounds: &mut Bounds| &mut bounds.dtls.resumable_sessions,
+                "sessions of DTLS 1.2 that can be resumed, each of about a kilobyte; beyond it the oldest can't any more. 0: \
+                 none can",
+            ),
+            key(
                 "limits.session_idle",
                 Time(Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 3600)),
                 |bounds: &mut Bounds| &mut bounds.dtls.session_idle,

@@ -7,7 +7,8 @@ use super::reader::Reader;
 use super::sections::{NAMES, SECTIONS, Values};
 use super::sources::{Sources, WatchedFiles};
 use super::{
-    Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, listen, log, ota, relay, upstream,
+    Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, dtls, listen, log, ota, relay,
+    upstream,
 };
 use crate::device::Registry;
 use crate::logging;
@@ -46,12 +47,14 @@ impl Config {
         for section in SECTIONS.iter() {
             reader.read(section, &mut values);
         }
+        let has_rsa = values.server.has_rsa();
         let sources = Sources::new(
             &reader,
             values.server,
             values.clients.clone(),
             values.devices,
             values.upstream.clone(),
+            values.bounds.dtls.versions,
             environment,
         );
         admin::check(&mut reader, values.admin, &values.listen);
@@ -66,6 +69,7 @@ impl Config {
         }
         ota::check(&mut reader, &values.ota);
         coap::check(&mut reader, &values.coap);
+        dtls::check(&mut reader, &mut values.bounds.dtls, has_rsa);
 
         let (mistakes, warnings) = reader.finish();
         let (Some(server), Some(clients), Some(registry), Some(tls), []) =

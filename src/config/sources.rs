@@ -9,6 +9,7 @@ use super::server::{self, ServerFiles};
 use super::upstream::{self, Upstream};
 use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
+use crate::dtls::Versions;
 use crate::upstream::TlsFiles;
 use rustls_pki_types::UnixTime;
 use std::fmt;
@@ -22,6 +23,8 @@ pub struct Sources {
     clients: Clients,
     devices: Devices,
     upstream: Upstream,
+    /// What certificates must be fit for.
+    versions: Versions,
     environment: Environment,
 }
 
@@ -30,7 +33,7 @@ pub struct Sources {
 pub struct WatchedFiles {
     /// `gateway.toml` itself.
     pub configuration: Vec<WatchedFile>,
-    /// The gateway's certificate and key.
+    /// The gateway's certificates and keys.
     pub server: Vec<WatchedFile>,
     /// The trust anchors and revocation lists.
     pub clients: Vec<WatchedFile>,
@@ -47,6 +50,7 @@ impl Sources {
         clients: Clients,
         devices: Devices,
         upstream: Upstream,
+        versions: Versions,
         environment: Environment,
     ) -> Sources {
         Sources {
@@ -55,14 +59,15 @@ impl Sources {
             clients,
             devices,
             upstream,
+            versions,
             environment,
         }
     }
 
-    /// Reads the gateway's certificate and key.
+    /// Reads the gateway's certificates and keys.
     pub fn read_server(&self, now: UnixTime) -> Reading<ServerCredentials> {
         let mut reader = self.reader.again();
-        let credentials = server::read(&mut reader, &self.server, now);
+        let credentials = server::read(&mut reader, &self.server, self.versions, now);
         reader.reading(credentials)
     }
 

@@ -16,9 +16,11 @@ use time::OffsetDateTime;
 mod admin;
 mod anchors;
 mod devices;
+mod dtls_keys;
 mod relay;
 mod revocation;
 mod secrets;
+mod server;
 mod upstream;
 
 /// 2026-01-01.
@@ -158,6 +160,8 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
         .replace("# http_url =", "http_url =")
         .replace("# client_certificate =", "client_certificate =")
         .replace("# client_key =", "client_key =")
+        .replace("# rsa_certificate =", "rsa_certificate =")
+        .replace("# rsa_private_key =", "rsa_private_key =")
         .replace("# command_answer =", "command_answer =")
         .replace("# admin =", "admin =");
     let (mut seen, mut section) = (Vec::new(), "");

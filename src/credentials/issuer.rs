@@ -72,6 +72,16 @@ impl Issuer {
     }
 }
 
+/// What was signed of a certificate (DER), by which algorithm, and the signature, as [`Issuer::verify`] takes them.
+pub(super) fn signed_parts(certificate: &[u8]) -> Option<(&[u8], &[u8], Vec<u8>)> {
+    let content = contents(certificate);
+    let (rest, _) = Any::from_der(content).ok()?;
+    let signed = content.get(..content.len().checked_sub(rest.len())?)?;
+    let (rest, algorithm) = Any::from_der(rest).ok()?;
+    let (_, signature) = BitString::from_der(rest).ok()?;
+    Some((signed, algorithm.data, signature.as_ref().to_vec()))
+}
+
 /// The algorithm and the key of a SubjectPublicKeyInfo.
 fn key_parts(key: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let (rest, algorithm) = Any::from_der(contents(key)).ok()?;

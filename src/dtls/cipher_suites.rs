@@ -1,6 +1,11 @@
 //! The configured cipher suites of DTLS 1.2.
 
-use dtls_server::suite::CipherSuite;
+use dtls_server::suite::{Authentication, CipherSuite};
+
+/// Whether the server needs a certificate with an RSA key for it.
+pub(crate) fn needs_rsa(suite: CipherSuite) -> bool {
+    suite.authentication() == Authentication::Rsa
+}
 
 /// Cipher suites, best first, each at most once. Empty: all that the server's certificates allow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -8,7 +13,6 @@ pub struct CipherSuites([Option<CipherSuite>; CipherSuite::ALL.len()]);
 
 impl CipherSuites {
     /// In order.
-    #[allow(dead_code, reason = "until the settings of the engine use it")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = CipherSuite> {
         self.0.iter().flatten().copied()
     }

@@ -5,6 +5,7 @@
 
 mod downlink;
 mod drain;
+mod moving;
 mod observations;
 mod packages;
 mod ready_sessions;

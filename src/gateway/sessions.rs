@@ -14,7 +14,7 @@ mod of_device;
 mod peer;
 
 use crate::device::{Device, Limits};
-use crate::dtls::SessionId;
+use crate::dtls::{Path, SessionId};
 use crate::timers::Timers;
 use crate::timers::moment::Moment;
 use of_device::OfDevice;
@@ -182,6 +182,21 @@ impl Sessions {
         }
     }
 
+    /// Notes that the session's peer has another address. A session of an unregistered certificate counts for that from now
+    /// on.
+    pub(crate) fn moved(&mut self, session: SessionId, path: Path) {
+        let Some(peer) = self.peers.get_mut(&session) else {
+            return;
+        };
+        let before = peer.host();
+        peer.remote = path.canonical_remote();
+        peer.endpoint.path_changed();
+        let host = peer.host();
+        if host != before && self.unregistered.remove(before, &session) {
+            self.unregistered.add(host, session);
+        }
+    }
+
     /// Removes a session that has ended.
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.peers.remove(&session)?;
@@ -306,3 +321,6 @@ pub(crate) struct Load {
     pub(crate) most_outgoing: usize,
     pub(crate) most_observations: usize,
 }
+
+#[cfg(test)]
+mod tests;

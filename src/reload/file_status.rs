@@ -104,7 +104,7 @@ impl SharedFileStatus {
             server: accepted,
             clients: accepted,
             upstream: accepted,
-            server_ends: server.expiry().into_iter().collect(),
+            server_ends: server.expiries().collect(),
             clients_end: clients.expiries().collect(),
             upstream_ends: upstream_ends(upstream),
         })))

@@ -2,7 +2,8 @@
 //!
 //! A [`RemoteEndpoint`] is the CoAP state of one secure session. Datagrams, responses and `now` go
 //! in; datagrams, requests and deadlines come out as [`Output`]s. The state belongs to the session
-//! and not to its socket address (§9.1.1), which may change.
+//! and not to its socket address (§9.1.1), which may change
+//! ([`path_changed`](RemoteEndpoint::path_changed)).
 //!
 //! This crate owns the message format, deduplication, retransmission, exchanges, block-wise
 //! transfer, observation relations, and the bounds on what they hold. It never reads a clock, opens

@@ -35,6 +35,11 @@ impl MessageIds {
         }
     }
 
+    /// The Message ID that was allocated last.
+    pub(crate) fn last(&self) -> u16 {
+        self.last
+    }
+
     /// The next Message ID, or `None` if it was used within EXCHANGE_LIFETIME.
     pub(crate) fn allocate(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);

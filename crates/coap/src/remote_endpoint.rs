@@ -15,9 +15,11 @@
 //! | [`receiving_blocks`] | assembles requests, serves later blocks of responses |
 //! | [`sending_blocks`] | selects a block of a response |
 //! | [`blockwise`] | the uploads and snapshots of the endpoint |
+//! | [`path`] | whether the peer receives what is sent to its address |
 
 mod blockwise;
 mod observing;
+mod path;
 mod queueing;
 mod receiving_blocks;
 mod responding;
@@ -41,6 +43,7 @@ use super::request::{Request, Response};
 use crate::parameters::Parameters;
 use blockwise::Blockwise;
 use bytes::Bytes;
+use path::Path;
 use queueing::RequestQueue;
 use std::time::Instant;
 use transmitting::Unsent;
@@ -71,6 +74,9 @@ pub enum Output {
     RegistrationRepeated(ObservationId),
     /// There was no answer to the [`ping`](RemoteEndpoint::ping).
     PingUnanswered,
+    /// The peer receives what is sent to its address, which has
+    /// [changed](RemoteEndpoint::path_changed).
+    PathConfirmed,
 }
 
 /// What a call of an endpoint needs from outside.
@@ -95,6 +101,7 @@ pub struct Context<'a> {
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
     next_exchange: u32,
+    path: Path,
     deduplication: Deduplication,
     exchanges: Few<Exchange>,
     /// Boxed, because most endpoints never have one.
@@ -113,6 +120,7 @@ impl RemoteEndpoint {
         RemoteEndpoint {
             message_ids: MessageIds::new(first_message_id),
             next_exchange: 0,
+            path: Path::default(),
             deduplication: Deduplication::default(),
             exchanges: Few::default(),
             queue: None,
@@ -197,9 +205,13 @@ impl RemoteEndpoint {
             .classify(now, kind, key, &token, context.counters);
         if arrival != Arrival::New {
             context.counters.duplicates += 1;
+            self.record_answered(false);
         }
         match arrival {
-            Arrival::New => self.outgoing.count_request(),
+            Arrival::New => {
+                self.outgoing.count_request();
+                self.confirm_by_request(kind, out);
+            }
             Arrival::ProcessAgain => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {

@@ -92,12 +92,6 @@ impl Cookies {
         if fragment.header.fragment_offset != 0 {
             return CookieReply::LaterFragment;
         }
-        // Our numbers go on from the hello's, and don't wrap (RFC 6347 §4.1, §4.2.2).
-        let has_left = record.sequence <= MAX_SEQUENCE - u64::from(LEFT)
-            && fragment.header.message_seq <= u16::MAX - LEFT;
-        if !has_left {
-            return CookieReply::Malformed;
-        }
         let Ok(hello) = ClientHello::parse_start(&mut Reader::new(fragment.body)) else {
             return CookieReply::Malformed;
         };
@@ -107,6 +101,12 @@ impl Cookies {
                 Ok(request) if request.len() <= datagram.len() => CookieReply::Verify(request),
                 Ok(_) | Err(_) => CookieReply::Malformed,
             };
+        }
+        // Our numbers go on from the hello's, and don't wrap (RFC 6347 §4.1, §4.2.2).
+        let has_left = record.sequence <= MAX_SEQUENCE - u64::from(LEFT)
+            && fragment.header.message_seq <= u16::MAX - LEFT;
+        if !has_left {
+            return CookieReply::Malformed;
         }
         let mut reassembly = Reassembly::new(fragment.header.message_seq);
         reassembly.insert(&fragment, false);

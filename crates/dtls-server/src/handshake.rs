@@ -33,10 +33,11 @@ use crate::alert::{Alert, AlertDescription};
 use crate::association::{Association, Unprotected};
 use crate::config::Config;
 use crate::crypto::random::Random;
+use crate::crypto::transcript::Transcript;
 use crate::message::HandshakeType;
 use crate::reassembly::{Message, Reassembly};
 use crate::record::ContentType;
-use crate::resumption::Session;
+use crate::resumption::{Session, Ticket};
 use crate::suite::CipherSuite;
 use flight::{Flight, Item, RecordWriter};
 use state::{Next, State};
@@ -45,13 +46,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Judges clients by their certificates. Asked once for each handshake, before the client has proven that it has the key.
+/// Judges clients by their certificates.
 pub trait ClientVerifier {
+    /// Judges a client: once for each handshake, before it has proven that it has the key.
+    ///
     /// `chain`: the client's own certificate first, in DER, as received. None is parsed but the first one's key.
     ///
     /// # Errors
     /// The client is refused, with this alert.
     fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription>;
+
+    /// A ticket for the client, which has proven that it has the key, asks for one, and is about to get the last flight. `None`:
+    /// it gets none. Is called only where the [configuration](Config::session_tickets) has tickets.
+    fn ticket(&mut self, _session: &Session) -> Option<Ticket> {
+        None
+    }
 }
 
 impl<F: FnMut(&[&[u8]]) -> Result<(), AlertDescription>> ClientVerifier for F {
@@ -73,7 +82,7 @@ pub struct Start<'a> {
     pub own_connection_id: &'a [u8],
     /// Names the new session, to resume it by; up to 32 bytes. Empty: it is not resumed by a session id.
     pub session_id: &'a [u8],
-    /// The session that the hello names, if its client may still come in.
+    /// The session that the hello [names](crate::resumption::Named), if its client may still come in.
     pub resumed: Option<&'a Session>,
 }
 
@@ -169,11 +178,7 @@ impl Handshake {
     ) -> Result<(), HandshakeError> {
         let is_resumed = finished.answer.is_none();
         if let Some(answer) = finished.answer {
-            self.send(
-                now,
-                vec![Item::ChangeCipherSpec, Item::Protected(answer)],
-                false,
-            )?;
+            self.send(now, answer, false)?;
         }
         let association = self.association.take().ok_or(HandshakeError::Internal)?;
         let writer = std::mem::replace(&mut self.writer, RecordWriter::new(0, 0));
@@ -184,7 +189,7 @@ impl Handshake {
         self.outcome = Some(Outcome::Complete(Box::new(Complete {
             association,
             last_flight,
-            session: finished.session,
+            session: finished.session.filter(|session| !session.id().is_empty()),
             is_resumed,
             application_data: held.into_iter().map(|received| received.content).collect(),
         })));
@@ -287,11 +292,14 @@ impl Handshake {
         self.state.suite()
     }
 
-    /// Bytes that are kept of messages that are not complete.
+    /// Bytes that are kept of what has come: messages that are not complete, the messages that the client's signature is over
+    /// (among them its certificates, and ours), and records that came too early.
     #[must_use]
     pub fn buffered(&self) -> usize {
         let held: usize = self.held.iter().map(|held| held.content.len()).sum();
-        self.reassembly.size().saturating_add(held)
+        let signed = self.state.transcript().and_then(Transcript::messages);
+        let sizes = [self.reassembly.size(), held, signed.map_or(0, <[u8]>::len)];
+        sizes.into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -29,8 +29,9 @@
 //! that address: its port, that it is shaking hands now, and the number of the next message, which is always the same.
 //!
 //! What such a forger sends has no effect, as long as it is not a whole handshake message: no fragment, whatever its length,
-//! offset, type or number, no alert, ChangeCipherSpec, application data, record of epoch 1 or repeated hello, and no number of
-//! them ends a handshake, stops it, or makes it keep more than its bound.
+//! offset, type, number or bytes, no alert, ChangeCipherSpec, application data, record of epoch 1 or repeated hello ends a
+//! handshake, stops it, or makes it keep more than its bound. Only who forges four fragments between each two of the client's,
+//! again and again, keeps a message that is in fragments from becoming complete.
 //!
 //! A **whole forged message** ends this one handshake if it comes before the client's: one of any type in the place of the
 //! next one, or a message that clients send a place or two later (a forged ClientKeyExchange, with which the client's

@@ -41,6 +41,10 @@ pub struct Offer<'a> {
     answers: Answers<'a>,
 }
 
+/// What a record may have above max_fragment_length before it must be refused: the RFC has room for padding and a MAC, which
+/// our cipher suites don't use.
+const FRAGMENT_TOLERANCE: u16 = 256 + 32;
+
 /// The answers to extensions that don't depend on the cipher suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answers<'a> {
@@ -58,7 +62,7 @@ pub struct Answers<'a> {
     pub peer_connection_id: Option<&'a [u8]>,
     /// RFC 9853.
     pub return_routability_check: bool,
-    /// The client takes a ticket (RFC 5077).
+    /// The client takes a ticket (RFC 5077), and its session may be resumed (RFC 7627 §5.4).
     pub session_ticket: bool,
 }
 
@@ -115,7 +119,9 @@ impl<'a> Offer<'a> {
             return_routability_check: config.return_routability_check()
                 && peer_connection_id.is_some()
                 && extensions.return_routability_check,
-            session_ticket: config.session_tickets() && extensions.session_ticket.is_some(),
+            session_ticket: config.session_tickets()
+                && extensions.extended_master_secret
+                && extensions.session_ticket.is_some(),
         };
         Ok(Offer {
             hello,
@@ -204,11 +210,13 @@ impl<'a> Answers<'a> {
         limit.unwrap_or(RECORD_SIZE_LIMIT).min(RECORD_SIZE_LIMIT)
     }
 
-    /// The most bytes of plaintext in a record from the client.
+    /// The most bytes of plaintext in a record from the client. Beside max_fragment_length there is the tolerance of RFC 6066
+    /// §4: clients that have asked for it send application data that is longer (Californium a block of 512 bytes and its
+    /// options).
     #[must_use]
     pub fn receive_limit(&self) -> u16 {
-        let max_fragment_length = self.max_fragment_length.map(MaxFragmentLength::bytes);
-        max_fragment_length.unwrap_or(RECORD_SIZE_LIMIT)
+        let limit = |length: MaxFragmentLength| length.bytes().saturating_add(FRAGMENT_TOLERANCE);
+        self.max_fragment_length.map_or(RECORD_SIZE_LIMIT, limit)
     }
 
     /// The extensions of the ServerHello. `own_connection_id`: what shall go into records from the client.

@@ -4,9 +4,9 @@
 //! Until the keys are in use, fragments can be forged by everything that can send from the client's address. None of them may
 //! end the handshake or stop it, as long as no whole message is forged that the client could have sent:
 //!
-//! * A fragment of another type or total length than those before it does not touch them. It begins a buffer of its own, and
-//!   the message is taken from the buffer that is complete first. If these get too many, the one to which nothing was added
-//!   for longest gives way, and the client's next repetition begins again.
+//! * A fragment of another type or total length than those before it, or with other bytes where they overlap, does not touch
+//!   them. It begins a buffer of its own, and the message is taken from the buffer that is complete first. If these get too
+//!   many, the one to which nothing was added for longest gives way, and the client's next repetition begins again.
 //! * What is ahead of the next message is kept only if a client could send it there, and gives way to everything that is
 //!   nearer.
 //! * What came as plaintext does not outlive the ChangeCipherSpec ([`Reassembly::discard_plaintext`]).
@@ -30,7 +30,7 @@ pub const MAX_CERTIFICATE: usize = 16 * 1024 + 64;
 const MAX_CLIENT_HELLO: usize = 4 * 1024;
 const MAX_SIGNATURE: usize = 2 * 1024;
 const MAX_OTHER: usize = 1024;
-/// Different types and lengths of one `message_seq` that are kept at a time.
+/// Different messages of one `message_seq` that are kept at a time.
 const MAX_VARIANTS: usize = 4;
 
 /// A whole message.
@@ -155,9 +155,16 @@ impl Reassembly {
             });
         }
         self.count = self.count.saturating_add(1);
-        let existing = self.buffers.iter_mut().find(|buffer| buffer.is_of(&header));
-        if let Some(buffer) = existing {
-            buffer.insert(fragment, is_ahead, self.count);
+        let mut is_kept = false;
+        // It may go on what the client has sent as well as what was forged.
+        for buffer in self
+            .buffers
+            .iter_mut()
+            .filter(|buffer| buffer.is_of(&header))
+        {
+            is_kept |= buffer.insert(fragment, is_ahead, self.count);
+        }
+        if is_kept {
             return Insertion::Kept;
         }
         let buffer = Buffer::new(fragment, length, is_ahead, self.count);
@@ -176,15 +183,12 @@ impl Reassembly {
         let next = self.next;
         let is_expected = |buffer: &Buffer| expected.contains(&buffer.header().message_type);
         let is_next = |buffer: &Buffer| u32::from(buffer.message_seq()) == next;
-        let complete = |buffer: &Buffer| is_next(buffer) && buffer.is_complete();
-        let place = self
-            .buffers
-            .iter()
-            .position(|buffer| complete(buffer) && is_expected(buffer))
-            .or_else(|| {
-                let in_turn = |buffer: &Buffer| complete(buffer) && !buffer.came_ahead();
-                self.buffers.iter().position(in_turn)
-            })?;
+        let complete = self.buffers.iter().enumerate();
+        let complete = complete.filter(|(_, buffer)| is_next(buffer) && buffer.is_complete());
+        let worth_taking =
+            complete.filter(|(_, buffer)| is_expected(buffer) || !buffer.came_ahead());
+        let (place, _) =
+            worth_taking.max_by_key(|(_, buffer)| (is_expected(buffer), buffer.preference()))?;
         let buffer = self.buffers.swap_remove(place);
         self.buffers.retain(|other| !is_next(other));
         self.next = next.saturating_add(1);

@@ -19,6 +19,7 @@ use dtls_server::message::{Fragment, HandshakeType, Header, Numbers, fragments, 
 use dtls_server::reassembly::{MAX_BYTES, Reassembly};
 use dtls_server::record::{self, ContentType, DTLS_1_2};
 use dtls_server::wire::Reader;
+use dtls_test_client::{Credentials, KeyType, Move, Options, Server, second_flight};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::time::Instant;
@@ -163,4 +164,39 @@ fn what_a_datagram_allocates_is_bounded() {
     }
     assert!(reassembly.size() > 0);
     drop(reassembly);
+
+    // All that a handshake keeps: with the largest certificate, and as many fragments ahead as there can be.
+    let mut server = Server::new();
+    let mut options = Options::new(Credentials::generate(KeyType::P256));
+    options.connection_id = Some(vec![9; 255]);
+    options.second_flight = vec![Move::Certificate];
+    let credentials = options.credentials.as_mut().unwrap();
+    credentials.chain.push(vec![7; 15 * 1024]);
+    let (mut client, certificate) = second_flight(&mut server, options);
+    server.receive(&certificate[0]);
+    for _ in 0..2000 {
+        let fragment_offset = random.u32(0..100);
+        let header = Header {
+            message_type: HandshakeType::CERTIFICATE,
+            length: [500, 5000, 8000, 16_000][random.usize(..4)] + random.u32(0..4),
+            message_seq: random.u16(3..9),
+            fragment_offset,
+            fragment_length: 1,
+        };
+        let mut content = Vec::new();
+        header.write(&mut content);
+        content.push(random.u8(..));
+        server.receive(&client.plaintext(ContentType::HANDSHAKE, &content));
+    }
+    let buffered = server.handshake.as_ref().unwrap().buffered();
+    assert!(buffered <= MAX_BYTES + 20 * 1024, "{buffered}");
+    let before = held();
+    server.handshake = None;
+    let kept = before - held();
+    // What is not counted: our flight, and some kilobytes of states and keys.
+    assert!(
+        kept <= buffered + 8 * 1024,
+        "{kept} of which {buffered} are counted"
+    );
+    assert!(buffered > 32 * 1024, "{buffered}");
 }

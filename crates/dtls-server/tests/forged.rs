@@ -196,7 +196,8 @@ fn class_23_a_flood_of_fragments_takes_bounded_memory_and_stops_no_handshake() {
                 server.receive(&fragment(kind, seq, length, offset, &[0]));
                 server.receive(&fragment(kind, seq, length, offset, &[]));
                 let handshake = server.handshake.as_ref().unwrap();
-                assert!(handshake.buffered() <= reassembly::MAX_BYTES);
+                // Beside the fragments, the messages of both hellos' flights.
+                assert!(handshake.buffered() <= reassembly::MAX_BYTES + 2048);
             }
         }
     }
@@ -220,6 +221,19 @@ fn class_25_fragments_of_other_lengths_or_types_do_not_touch_a_message() {
             ));
         }
     }
+    assert_completes_in_spite_of(&forged);
+}
+
+/// The length of a ClientKeyExchange is that of the group's public keys, so that a forger knows it.
+#[test]
+fn class_25_fragments_with_other_bytes_do_not_touch_a_message() {
+    let kind = HandshakeType::CLIENT_KEY_EXCHANGE;
+    let mut forged = Vec::new();
+    for offset in [0, 30] {
+        forged.push(fragment(kind, 3, 66, offset, &[7]));
+    }
+    // All but one byte.
+    forged.push(fragment(kind, 3, 66, 0, &[7; 65]));
     assert_completes_in_spite_of(&forged);
 }
 

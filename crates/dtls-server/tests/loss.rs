@@ -178,3 +178,28 @@ fn class_33_with_a_session_that_is_resumed() {
     assert!(resuming.is_resumed);
     disturb(new, &options);
 }
+
+#[test]
+fn class_33_with_a_ticket_that_is_issued() {
+    let options = Options {
+        tickets: true,
+        ..options(KeyType::P256)
+    };
+    disturb(|| Server::with(builder().session_tickets(true)), &options);
+}
+
+#[test]
+fn class_33_with_a_ticket_that_is_shown() {
+    let new = || Server::with(builder().session_tickets(true));
+    let first = Options {
+        tickets: true,
+        ..options(KeyType::P256)
+    };
+    // Servers with the same random bytes have the same keys.
+    let session = dtls_test_client::connect(&mut new(), first.clone()).resumable();
+    let options = Options { session, ..first };
+    let mut resuming = new();
+    run(&mut resuming, options.clone(), &[]);
+    assert!(resuming.is_resumed);
+    disturb(new, &options);
+}

@@ -116,10 +116,13 @@ fn more_content_than_was_agreed_on_ends_the_session() {
         ..options()
     };
     let mut client = connect(&mut server, options);
-    let datagram = client.send(&[1; 512]);
-    server.receive(&datagram);
-    assert_eq!(server.data.len(), 1);
-    let datagram = client.send(&[1; 513]);
+    // RFC 6066 §4 has a tolerance of 288 bytes.
+    for length in [512, 513, 800] {
+        let datagram = client.send(&vec![1; length]);
+        server.receive(&datagram);
+        assert_eq!(server.data.pop().unwrap().len(), length);
+    }
+    let datagram = client.send(&[1; 801]);
     for answer in server.receive(&datagram) {
         client.receive(&answer);
     }
@@ -155,7 +158,7 @@ fn more_content_than_was_agreed_on_ends_a_handshake() {
             exchange(&mut server, &mut client, flight);
         }
         assert_eq!(client.is_resumed(), is_resumed);
-        let datagram = client.protect(ContentType::HANDSHAKE, &[0; 513]);
+        let datagram = client.protect(ContentType::HANDSHAKE, &[0; 801]);
         for answer in server.receive(&datagram) {
             client.receive(&answer);
         }
@@ -171,7 +174,7 @@ fn more_content_than_was_agreed_on_ends_a_handshake() {
             ..first
         },
     );
-    let too_long = client.send(&[0; 513]);
+    let too_long = client.send(&[0; 801]);
     exchange(
         &mut server,
         &mut client,

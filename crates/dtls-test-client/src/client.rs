@@ -1,10 +1,12 @@
-//! The client's side of a handshake and of a session.
+//! The client's side of a handshake and of a session: what it sends.
+
+mod receiving;
 
 use crate::moves::Move;
 use crate::options::{Options, Resumable};
 use crate::random::SeededRandom;
 use dtls_server::alert::{Alert, AlertDescription};
-use dtls_server::association::{Association, MAX_OWN_CONNECTION_ID, Parameters, Unprotected};
+use dtls_server::association::{Association, MAX_OWN_CONNECTION_ID, Parameters};
 use dtls_server::crypto::key_exchange::{KeyShare, NamedGroup, SharedSecret};
 use dtls_server::crypto::key_schedule::{MasterSecret, Sender};
 use dtls_server::crypto::random::Random;
@@ -12,14 +14,13 @@ use dtls_server::crypto::transcript::Transcript;
 use dtls_server::message::certificate::{CertificateVerify, write_chain};
 use dtls_server::message::client_hello::{ClientHello, NULL_COMPRESSION};
 use dtls_server::message::extension::ClientExtensions;
-use dtls_server::message::key_exchange::{ClientKeyExchange, ServerKeyExchange};
-use dtls_server::message::server_hello::{HelloVerifyRequest, ServerHello};
-use dtls_server::message::{HandshakeType, Numbers, fragments, whole};
-use dtls_server::reassembly::{Message, Reassembly};
-use dtls_server::record::{ContentType, DTLS_1_2, records, write_plaintext};
+use dtls_server::message::key_exchange::ClientKeyExchange;
+use dtls_server::message::{HandshakeType, Numbers, whole};
+use dtls_server::reassembly::Reassembly;
+use dtls_server::record::{ContentType, DTLS_1_2, write_plaintext};
 use dtls_server::routability::PathMessage;
 use dtls_server::suite::{CipherSuite, PrfHash};
-use dtls_server::wire::{Malformed, Reader};
+use dtls_server::wire::Reader;
 
 /// Something to send, kept so that it can be sent again.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ struct Chosen {
     session_id: Vec<u8>,
     extended_master_secret: bool,
     return_routability_check: bool,
+    /// A NewSessionTicket was announced, and has not come.
+    owes_ticket: bool,
     server_connection_id: Option<Vec<u8>>,
     group: Option<NamedGroup>,
     server_key: Vec<u8>,
@@ -44,7 +47,7 @@ struct Chosen {
 /// A client.
 pub struct Client {
     options: Options,
-    random: SeededRandom,
+    random: Box<dyn Random + Send>,
     client_random: [u8; 32],
     cookie: Vec<u8>,
     next_seq: u16,
@@ -56,6 +59,8 @@ pub struct Client {
     shared: Option<SharedSecret>,
     master_secret: Option<MasterSecret>,
     association: Option<Association>,
+    /// Of a NewSessionTicket, or the one that was shown.
+    ticket: Option<Vec<u8>>,
     flight: Vec<Part>,
     is_resumed: bool,
     is_connected: bool,
@@ -70,12 +75,20 @@ impl Client {
     /// A client that has sent nothing. The seed decides about its randoms and keys.
     #[must_use]
     pub fn new(options: Options, seed: u64) -> Client {
-        let mut random = SeededRandom::new(seed);
+        Client::with_random(options, SeededRandom::new(seed))
+    }
+
+    /// A client with another source of randoms and keys.
+    ///
+    /// # Panics
+    /// There are no random bytes.
+    #[must_use]
+    pub fn with_random(options: Options, mut random: impl Random + Send + 'static) -> Client {
         let mut client_random = [0; 32];
         random.fill(&mut client_random).unwrap();
         Client {
             options,
-            random,
+            random: Box::new(random),
             client_random,
             cookie: Vec::new(),
             next_seq: 0,
@@ -86,6 +99,7 @@ impl Client {
             shared: None,
             master_secret: None,
             association: None,
+            ticket: None,
             flight: Vec::new(),
             is_resumed: false,
             is_connected: false,
@@ -129,12 +143,26 @@ impl Client {
         self.association.as_mut()
     }
 
+    /// The keys, without what only the handshake needs.
+    #[must_use]
+    pub fn into_association(self) -> Option<Association> {
+        self.association
+    }
+
     /// The session, to resume it.
     #[must_use]
     pub fn resumable(&self) -> Option<Resumable> {
-        let id = self.chosen.as_ref()?.session_id.clone();
-        let master_secret = self.master_secret.clone()?;
-        Some(Resumable { id, master_secret })
+        Some(Resumable {
+            id: self.chosen.as_ref()?.session_id.clone(),
+            ticket: self.ticket.clone().unwrap_or_default(),
+            master_secret: self.master_secret.clone()?,
+        })
+    }
+
+    /// The ticket of a NewSessionTicket that came. It may be empty.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&[u8]> {
+        self.ticket.as_deref()
     }
 
     /// Takes application data that came.
@@ -271,6 +299,7 @@ impl Client {
         self.shared = None;
         self.master_secret = None;
         self.association = None;
+        self.ticket = None;
         self.is_resumed = false;
         self.is_connected = false;
     }
@@ -306,13 +335,19 @@ impl Client {
             renegotiation_info: options.renegotiation_info.then_some(&[][..]),
             ..ClientExtensions::default()
         };
+        let session = options.session.as_ref();
+        let ticket = session.map_or(&[][..], |session| &session.ticket);
+        let extensions = ClientExtensions {
+            session_ticket: options.tickets.then_some(ticket),
+            ..extensions
+        };
         let mut written = Vec::new();
         extensions.write(&mut written).unwrap();
         let mut body = Vec::new();
         ClientHello {
             version: options.version,
             random: self.client_random,
-            session_id: options.session.as_ref().map_or(&[], |session| &session.id),
+            session_id: session.map_or(&[], |session| &session.id),
             cookie,
             cipher_suites: as_numbers(&suites),
             compression_methods: &[NULL_COMPRESSION],
@@ -325,7 +360,7 @@ impl Client {
 
     fn client_key_exchange(&mut self) -> Option<Part> {
         let chosen = self.chosen.as_ref()?;
-        let share = KeyShare::generate(chosen.group?, &mut self.random).unwrap();
+        let share = KeyShare::generate(chosen.group?, self.random.as_mut()).unwrap();
         let mut body = Vec::new();
         ClientKeyExchange {
             public_key: share.public_key(),
@@ -402,144 +437,6 @@ impl Client {
         let data = master_secret.verify_data(hash, sender, so_far.as_ref());
         Some(data.ok()?.to_vec())
     }
-
-    /// Takes in a datagram, and returns what a lawful client sends then.
-    pub fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
-        let own = self.options.connection_id.as_ref().map_or(0, Vec::len);
-        let mut answer = Vec::new();
-        for record in records(datagram, own) {
-            if record.epoch == 0 {
-                match record.content_type {
-                    ContentType::HANDSHAKE => {
-                        for fragment in fragments(record.fragment).flatten() {
-                            if fragment.header.message_seq > 40 {
-                                continue;
-                            }
-                            self.received.insert(&fragment, false);
-                            answer.extend(self.advance());
-                        }
-                    }
-                    ContentType::ALERT => self.alerts.extend(Alert::parse(record.fragment)),
-                    _ => {}
-                }
-                continue;
-            }
-            let Some(association) = &mut self.association else {
-                continue;
-            };
-            let Ok(received) = association.unprotect(&record) else {
-                continue;
-            };
-            answer.extend(self.receive_protected(&received));
-        }
-        answer
-    }
-
-    fn receive_protected(&mut self, received: &Unprotected) -> Vec<Vec<u8>> {
-        match received.content_type {
-            ContentType::APPLICATION_DATA => self.application_data.push(received.content.clone()),
-            ContentType::ALERT => self.alerts.extend(Alert::parse(&received.content)),
-            ContentType::HANDSHAKE => {
-                let mut answer = Vec::new();
-                for fragment in fragments(&received.content).flatten() {
-                    self.received.insert(&fragment, true);
-                    answer.extend(self.advance());
-                }
-                return answer;
-            }
-            ContentType::RETURN_ROUTABILITY_CHECK => {
-                let Some(message) = PathMessage::parse(&received.content) else {
-                    return Vec::new();
-                };
-                self.path_messages.push(message);
-                if let PathMessage::Challenge(cookie) = message {
-                    let response = PathMessage::Response(cookie).encode();
-                    return vec![self.protect(ContentType::RETURN_ROUTABILITY_CHECK, &response)];
-                }
-            }
-            _ => {}
-        }
-        Vec::new()
-    }
-
-    fn advance(&mut self) -> Vec<Vec<u8>> {
-        let mut answer = Vec::new();
-        while let Some(message) = self.received.take(&SERVER_MESSAGES) {
-            answer.extend(self.handle(&message).unwrap_or_default());
-        }
-        answer
-    }
-
-    fn handle(&mut self, message: &Message) -> Result<Vec<Vec<u8>>, Malformed> {
-        let body = message.body();
-        match message.message_type() {
-            HandshakeType::HELLO_VERIFY_REQUEST => {
-                self.cookie = HelloVerifyRequest::parse(body)?.cookie.to_vec();
-                return Ok(self.make(&[Move::HelloWithCookie]));
-            }
-            HandshakeType::SERVER_HELLO => {
-                self.messages.extend_from_slice(message.as_bytes());
-                self.server_hello(body)?;
-            }
-            HandshakeType::SERVER_KEY_EXCHANGE => {
-                self.messages.extend_from_slice(message.as_bytes());
-                let exchange = ServerKeyExchange::parse(body)?;
-                if let Some(chosen) = &mut self.chosen {
-                    chosen.group = NamedGroup::from_number(exchange.parameters.group);
-                    chosen.server_key = exchange.parameters.public_key.to_vec();
-                }
-            }
-            HandshakeType::SERVER_HELLO_DONE => {
-                self.messages.extend_from_slice(message.as_bytes());
-                return Ok(match self.options.credentials {
-                    Some(_) => self.make(&self.options.second_flight.clone()),
-                    None => self.make(&[
-                        Move::EmptyCertificate,
-                        Move::ClientKeyExchange,
-                        Move::ChangeCipherSpec,
-                        Move::Finished,
-                    ]),
-                });
-            }
-            HandshakeType::FINISHED => {
-                let is_right = self
-                    .verify_data(Sender::Server)
-                    .is_some_and(|data| data == body);
-                if !is_right {
-                    return Err(Malformed);
-                }
-                self.messages.extend_from_slice(message.as_bytes());
-                self.is_connected = true;
-                if self.is_resumed {
-                    return Ok(self.make(&[Move::ChangeCipherSpec, Move::Finished]));
-                }
-            }
-            _ => self.messages.extend_from_slice(message.as_bytes()),
-        }
-        Ok(Vec::new())
-    }
-
-    fn server_hello(&mut self, body: &[u8]) -> Result<(), Malformed> {
-        let hello = ServerHello::parse(body).map_err(|_| Malformed)?;
-        let session = self.options.session.clone();
-        self.chosen = Some(Chosen {
-            suite: CipherSuite::from_number(hello.cipher_suite).ok_or(Malformed)?,
-            server_random: hello.random,
-            session_id: hello.session_id.to_vec(),
-            extended_master_secret: hello.extensions.extended_master_secret,
-            return_routability_check: hello.extensions.return_routability_check,
-            server_connection_id: hello.extensions.connection_id.map(<[u8]>::to_vec),
-            group: None,
-            server_key: Vec::new(),
-        });
-        if let Some(session) = session
-            && session.id == hello.session_id
-        {
-            self.is_resumed = true;
-            self.use_secret(session.master_secret);
-        }
-        Ok(())
-    }
 }
 
 /// The fragments of a message, of at most `length` bytes of its body.
@@ -564,18 +461,6 @@ fn cut(message: &[u8], length: usize) -> Vec<Vec<u8>> {
 
 /// Bytes of a message's header.
 const HEADER: usize = 12;
-
-/// What a server sends.
-const SERVER_MESSAGES: [HandshakeType; 8] = [
-    HandshakeType::HELLO_VERIFY_REQUEST,
-    HandshakeType::SERVER_HELLO,
-    HandshakeType::CERTIFICATE,
-    HandshakeType::SERVER_KEY_EXCHANGE,
-    HandshakeType::CERTIFICATE_REQUEST,
-    HandshakeType::SERVER_HELLO_DONE,
-    HandshakeType::NEW_SESSION_TICKET,
-    HandshakeType::FINISHED,
-];
 
 fn as_numbers(bytes: &[u8]) -> Numbers<'_> {
     Numbers::new(Reader::new(bytes)).unwrap()

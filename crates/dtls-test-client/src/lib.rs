@@ -24,5 +24,6 @@ pub use moves::Move;
 pub use options::{Options, Resumable};
 pub use random::SeededRandom;
 pub use server::{
-    OWN_CONNECTION_ID, Server, builder, connect, exchange, exchange_data, second_flight,
+    OWN_CONNECTION_ID, SESSION_ID, Server, TICKET_LIFETIME, builder, connect, exchange,
+    exchange_data, second_flight,
 };

@@ -34,6 +34,8 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// Resumes this session.
     pub session: Option<Resumable>,
+    /// Takes tickets, and shows the session's (RFC 5077).
+    pub tickets: bool,
     /// Whether a flight is one datagram.
     pub packs: bool,
     /// The most bytes of a message in a record.
@@ -49,8 +51,10 @@ pub struct Options {
 /// A session that can be resumed.
 #[derive(Debug, Clone)]
 pub struct Resumable {
-    /// The session id.
+    /// The session id. Beside a ticket, it is the client's own and may be empty.
     pub id: Vec<u8>,
+    /// The ticket. Empty: there is none.
+    pub ticket: Vec<u8>,
     /// The master secret.
     pub master_secret: MasterSecret,
 }
@@ -71,6 +75,7 @@ impl Options {
             record_size_limit: None,
             credentials: Some(credentials),
             session: None,
+            tickets: false,
             packs: false,
             fragment_length: usize::MAX,
             version: DTLS_1_2,

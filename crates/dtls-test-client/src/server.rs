@@ -10,11 +10,12 @@ use dtls_server::config::{Config, ConfigBuilder, Identity};
 use dtls_server::cookie::{CookieReply, Cookies};
 use dtls_server::crypto::random::Random;
 use dtls_server::established::{self, Incoming, Reason, Received};
-use dtls_server::handshake::{Complete, Handshake, HandshakeError, LastFlight, Outcome, Start};
-use dtls_server::message::client_hello::ClientHello;
+use dtls_server::handshake::{
+    ClientVerifier, Complete, Handshake, HandshakeError, LastFlight, Outcome, Start,
+};
 use dtls_server::reassembly::Message;
 use dtls_server::record::{ContentType, records};
-use dtls_server::resumption::Session;
+use dtls_server::resumption::{Named, Opened, Session, Ticket, Tickets};
 use dtls_server::routability::{ChallengeError, Cookie};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -29,6 +30,16 @@ pub struct Server {
     pub verdict: Result<(), AlertDescription>,
     /// The session that is resumed if a client names it.
     pub session: Option<Session>,
+    /// The session that is resumed whatever a client names: a user's mistake.
+    pub mistaken: Option<Session>,
+    /// Issues and opens tickets, where the configuration has them.
+    pub tickets: Tickets,
+    /// By what clients are known in tickets.
+    pub peer: Vec<u8>,
+    /// By what clients of tickets that were opened were known.
+    pub opened: Vec<Vec<u8>>,
+    /// Whether such clients may come in.
+    pub resumes: bool,
     /// The handshake under way.
     pub handshake: Option<Handshake>,
     /// The keys of the session.
@@ -53,11 +64,33 @@ pub struct Server {
     random: Box<dyn Random>,
 }
 
+/// How long tickets are valid.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Judges clients, and gives tickets to them.
+struct Verifier<'a> {
+    now: Instant,
+    verdict: Result<(), AlertDescription>,
+    tickets: &'a mut Tickets,
+    peer: &'a [u8],
+    random: &'a mut dyn Random,
+}
+
+impl ClientVerifier for Verifier<'_> {
+    fn verify(&mut self, _: &[&[u8]]) -> Result<(), AlertDescription> {
+        self.verdict
+    }
+
+    fn ticket(&mut self, session: &Session) -> Option<Ticket> {
+        self.tickets.seal(self.now, session, self.peer, self.random)
+    }
+}
+
 /// What clients put into their records.
 pub const OWN_CONNECTION_ID: [u8; 8] = *b"12345678";
 
 /// The session's name. Mbed TLS's client ignores ids of less than 16 bytes.
-const SESSION_ID: [u8; 32] = *b"a session id has up to 32 bytes.";
+pub const SESSION_ID: [u8; 32] = *b"a session id has up to 32 bytes.";
 
 /// A configuration with an EC key and an RSA key.
 #[must_use]
@@ -106,6 +139,11 @@ impl Server {
             now,
             verdict: Ok(()),
             session: None,
+            mistaken: None,
+            tickets: Tickets::new(&mut *random, now, TICKET_LIFETIME).unwrap(),
+            peer: b"peer".to_vec(),
+            opened: Vec::new(),
+            resumes: true,
             handshake: None,
             association: None,
             last_flight: None,
@@ -143,9 +181,15 @@ impl Server {
         if self.handshake.is_none() {
             return self.receive_first(datagram);
         }
-        let verdict = self.verdict;
+        let mut verifier = Verifier {
+            now: self.now,
+            verdict: self.verdict,
+            tickets: &mut self.tickets,
+            peer: &self.peer,
+            random: &mut *self.random,
+        };
         if let Some(handshake) = &mut self.handshake {
-            let discarded = handshake.receive(self.now, datagram, &mut |_: &[&[u8]]| verdict);
+            let discarded = handshake.receive(self.now, datagram, &mut verifier);
             self.discarded.extend(discarded);
         }
         self.drain()
@@ -155,13 +199,14 @@ impl Server {
         match self.cookies.reply(self.now, b"source", datagram) {
             CookieReply::Verify(reply) => vec![reply],
             CookieReply::Verified(hello) => {
+                let resumed = self.named(&hello.message);
                 let start = Start {
                     config: &self.config,
                     hello: &hello.message,
                     record_sequence: hello.record_sequence,
                     own_connection_id: &OWN_CONNECTION_ID,
                     session_id: &SESSION_ID,
-                    resumed: named(self.session.as_ref(), &hello.message),
+                    resumed: resumed.as_ref(),
                 };
                 self.handshake = Some(Handshake::new(self.now, &start, &mut *self.random));
                 self.drain()
@@ -171,6 +216,21 @@ impl Server {
             | CookieReply::NotHello
             | CookieReply::Malformed => Vec::new(),
         }
+    }
+
+    /// The session that the hello names, if its client may come in.
+    fn named(&mut self, hello: &Message) -> Option<Session> {
+        if self.mistaken.is_some() {
+            return self.mistaken.clone();
+        }
+        let ticket = match Named::by(hello, &self.config) {
+            Named::Ticket(ticket) => ticket,
+            Named::Id(_) => return self.session.clone(),
+            Named::Nothing => return None,
+        };
+        let Opened { session, peer } = self.tickets.open(self.now, ticket)?;
+        self.opened.push(peer);
+        self.resumes.then_some(session)
     }
 
     fn receive_established(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
@@ -270,12 +330,6 @@ impl Server {
         association.protect(kind, content, &mut datagram).unwrap();
         datagram
     }
-}
-
-/// The session, if the hello names it.
-fn named<'a>(session: Option<&'a Session>, hello: &Message) -> Option<&'a Session> {
-    let hello = ClientHello::parse(hello.body()).ok()?;
-    session.filter(|session| hello.session_id == session.id())
 }
 
 impl Default for Server {

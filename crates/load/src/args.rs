@@ -104,6 +104,23 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = dtls::Library::Webrtc)]
     pub(crate) dtls: dtls::Library,
 
+    /// The only cipher suite to offer, by its registered name (--dtls own)
+    #[arg(long, value_name = "NAME", value_parser = dtls::suite)]
+    pub(crate) suite: Option<dtls::Suite>,
+
+    /// Offer no connection ID (--dtls own)
+    #[arg(long)]
+    pub(crate) no_connection_id: bool,
+
+    /// Resume the session in each handshake of a loop; each session's first handshake comes before the measurement
+    /// (--dtls own)
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Make one request as soon as a session is established, before the measurement; --work move always does
+    #[arg(long)]
+    pub(crate) first_request: bool,
+
     /// Threads of the driver; as many as there are cores unless given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
@@ -131,6 +148,9 @@ pub(crate) enum Work {
     Idle,
     /// Observes the resource, and acknowledges its notifications
     Observe,
+    /// Gets another port, as by a NAT that forgets, then sends the next request; by a handshake if that is not answered
+    /// (--dtls own). All sessions move at the same time, when each has made a request
+    Move,
 }
 
 /// A request's method.
@@ -145,11 +165,37 @@ pub(crate) enum Method {
 }
 
 impl Args {
+    /// Whether the library can do what is asked for.
+    ///
+    /// # Errors
+    /// Says what it can't do.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let only_own = [
+            (self.suite.is_some(), "--suite"),
+            (self.no_connection_id, "--no-connection-id"),
+            (self.resume, "--resume"),
+            (self.work == Work::Move, "--work move"),
+        ];
+        let asked = only_own.iter().find(|(is_asked, _)| *is_asked);
+        match asked {
+            Some((_, option)) if self.dtls != dtls::Library::Own => {
+                Err(format!("{option} needs --dtls own"))
+            }
+            _ if self.dtls != dtls::Library::Webrtc && !self.insecure => Err(
+                "only webrtc verifies the server: with another library, --insecure must be given, too".to_owned(),
+            ),
+            _ if self.resume && self.work != Work::Handshakes => {
+                Err("--resume needs --work handshakes".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How long idle sessions may take for their ping after the measurement.
     pub(crate) fn final_ping_time(&self) -> Duration {
         match self.work {
             Work::Idle => Duration::from_secs(11),
-            Work::Requests | Work::Handshakes | Work::Observe => Duration::ZERO,
+            Work::Requests | Work::Handshakes | Work::Observe | Work::Move => Duration::ZERO,
         }
     }
 }
@@ -189,6 +235,28 @@ mod tests {
         );
         assert!(parse(&["--insecure", "--certificate", "a"]).is_err());
         assert!(parse(&["--insecure", "--identities", "d"]).is_ok());
+    }
+
+    #[test]
+    fn what_only_one_library_can_do_is_refused_with_another() {
+        let check = |more: &[&str]| {
+            let all = [&["--insecure", "--identities", "d"], more].concat();
+            let all = ["load", "coaps://localhost/x"].into_iter().chain(all);
+            Args::try_parse_from(all).unwrap().check()
+        };
+        let suite = "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8";
+        for more in [
+            &["--suite", suite][..],
+            &["--no-connection-id"],
+            &["--work", "handshakes", "--resume"],
+            &["--work", "move"],
+        ] {
+            let refused = check(more).unwrap_err();
+            assert!(refused.ends_with("needs --dtls own"), "{refused}");
+            assert_eq!(check(&[more, &["--dtls", "own"]].concat()), Ok(()));
+        }
+        assert!(check(&["--dtls", "own", "--resume"]).is_err());
+        assert!(parse(&["--insecure", "--identities", "d", "--suite", "AES"]).is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The work of one established session: requests, an observation, or idling with a ping at the end.
+//! The work of one established session: requests, an observation, a move to another port, or idling with a ping at the
+//! end.
 
 use super::args::Work;
 use super::dtls::Session;
@@ -6,7 +7,7 @@ use super::now;
 use super::plan::Slot;
 use super::session::{Phase, Phases, Shared, ended, started};
 use super::tally::ErrorKind;
-use coap::Code;
+use coap::{Class, Code};
 use coap_client::{Endpoint, Event, Parameters};
 use std::pin::pin;
 use std::sync::Arc;
@@ -61,13 +62,64 @@ impl Conversation {
         }
     }
 
-    /// Works until the session or the run ends. `turn` is the number of the next request; it outlives the session.
+    /// Works until the session or the run ends; `Done` where the session is of no more use. `turn` is the number of the next request; it outlives the session.
     pub(crate) async fn work(&mut self, slot: &Slot, turn: &mut u32) -> Outcome {
         match self.shared.work {
             Work::Requests => self.requests(slot, turn).await,
             Work::Observe => self.observe().await,
+            Work::Move => self.move_once(slot, turn).await,
             Work::Idle | Work::Handshakes => self.idle().await,
         }
+    }
+
+    /// Makes the request that precedes the measurement. Returns whether it was answered with success.
+    pub(crate) async fn first_request(&mut self) -> (Outcome, bool) {
+        let (outcome, response) = self.exchange().await;
+        (outcome, is_success(response))
+    }
+
+    /// Gets another port when the measurement begins, and makes a request when its turn is due. `turn` is 1 after that: the
+    /// session is another one then, and its first request has been answered.
+    async fn move_once(&mut self, slot: &Slot, turn: &mut u32) -> Outcome {
+        let Some(start) = started(&mut self.phases).await else {
+            return Outcome::Ended;
+        };
+        if *turn == 0 {
+            *turn = 1;
+            let Ok(socket) = self.shared.connector.socket(slot.source).await else {
+                self.shared
+                    .count(|tally| tally.count_error(ErrorKind::Socket));
+                return Outcome::Lost;
+            };
+            if self.session.replace_socket(socket).is_err() {
+                return Outcome::Lost;
+            }
+            self.shared.count(|tally| tally.moved += 1);
+            let due = slot.pace.due(start, 0);
+            if due.is_some() {
+                match self.idle_until(slot.turns.take()).await {
+                    Outcome::Done => {}
+                    over @ (Outcome::Ended | Outcome::Lost) => return over,
+                }
+            }
+            let begun = due.unwrap_or_else(now);
+            let (outcome, response) = self.exchange().await;
+            match (outcome, is_success(response)) {
+                (Outcome::Done, false) => return Outcome::Done,
+                (Outcome::Done, true) => self.shared.count(|tally| {
+                    tally.latencies.record(now() - begun);
+                    tally.served += 1;
+                }),
+                (Outcome::Ended | Outcome::Lost, _) => {
+                    self.shared
+                        .count(|tally| tally.unfinished += u64::from(outcome == Outcome::Ended));
+                    return outcome;
+                }
+            }
+        } else {
+            self.shared.count(|tally| tally.served_after_handshake += 1);
+        }
+        self.idle_until(std::future::pending()).await
     }
 
     /// Makes requests, each when its turn is due, until the session or the run ends.
@@ -253,6 +305,11 @@ impl Conversation {
             }
         }
     }
+}
+
+/// Whether a response has a code of class 2 (RFC 7252 §5.9.1).
+fn is_success(response: Option<(Code, bool)>) -> bool {
+    response.is_some_and(|(code, _)| code.class() == Class::Response && code.0 < 0x80)
 }
 
 /// Resolves at that time; never where there is none.

@@ -1,8 +1,11 @@
-//! The DTLS sessions that carry the load, by one of two libraries.
+//! The DTLS sessions that carry the load, by one of three libraries.
 //!
-//! [`webrtc-dtls`](Library::Webrtc) is the default, because the gateway uses nothing of it. Its handshakes cost twice
-//! the processor time of [`dimpl`](Library::Dimpl)'s, so the latter is for runs where the driver would be the
-//! bottleneck. It is the library that the gateway uses, too; the report names the one that was used.
+//! [`webrtc-dtls`](Library::Webrtc) is the default, because the gateway uses nothing of it. The [client](Library::Own) of
+//! the gateway's own engine costs the driver least, so it is for runs where the driver would be the bottleneck; and it can
+//! do what the others can't: each cipher suite, connection IDs, resumption. [`dimpl`](Library::Dimpl) has DTLS 1.3. The
+//! report names the one that was used.
+
+mod own;
 
 use super::args::Args;
 use super::target::Target;
@@ -31,21 +34,23 @@ const MAX_MESSAGE: usize = 2048;
 pub(crate) enum Library {
     /// webrtc-dtls: DTLS 1.2, nothing in common with the gateway
     Webrtc,
-    /// dimpl, which the gateway uses too: cheaper, for many sessions; it verifies no server, so --insecure must be
+    /// dimpl, which the gateway uses too: DTLS 1.3 where the server has it. It verifies no server, so --insecure must be
     /// given
     Dimpl,
-    /// The same, without DTLS 1.3: to compare servers by the version that all of them have
-    #[value(name = "dimpl-1.2")]
-    Dimpl12,
+    /// The client of the gateway's own engine: DTLS 1.2, cheapest, with every cipher suite, connection IDs and resumption.
+    /// It verifies no server either
+    Own,
 }
+
+pub(crate) use own::{Resumable, Suite, suite};
 
 impl Library {
     /// Its name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Library::Webrtc => "webrtc-dtls (DTLS 1.2), not the gateway's",
-            Library::Dimpl => "dimpl, the gateway's library",
-            Library::Dimpl12 => "dimpl, the gateway's library, DTLS 1.2 alone",
+            Library::Dimpl => "dimpl, which the gateway has for DTLS 1.3",
+            Library::Own => "the client of the gateway's own engine (DTLS 1.2)",
         }
     }
 }
@@ -54,27 +59,18 @@ impl Library {
 pub(crate) enum Identity {
     Webrtc(Box<Certificate>),
     Dimpl(DimplConfig),
+    Own(Box<own::Options>),
 }
 
 impl Identity {
-    pub(crate) fn read(
-        library: Library,
-        certificate: &Path,
-        key: &Path,
-    ) -> Result<Identity, String> {
+    pub(crate) fn read(args: &Args, certificate: &Path, key: &Path) -> Result<Identity, String> {
         let text = |path: &Path| {
             std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
         };
         let (chain, key_pem) = (text(certificate)?, text(key)?);
         let unusable =
             |error: String| format!("{} and {}: {error}", certificate.display(), key.display());
-        let dimpl = |versions| {
-            let config = DimplConfig::from_pem(chain.as_bytes(), key_pem.as_bytes());
-            config
-                .map(|config| Identity::Dimpl(config.with_versions(versions)))
-                .map_err(|error| unusable(error.to_string()))
-        };
-        match library {
+        match args.dtls {
             Library::Webrtc => {
                 // webrtc-dtls has its own spelling of this tag, and wants the key first.
                 let key = key_pem.replace("PRIVATE KEY", "PRIVATE_KEY");
@@ -82,8 +78,18 @@ impl Identity {
                 both.map(|both| Identity::Webrtc(Box::new(both)))
                     .map_err(|error| unusable(error.to_string()))
             }
-            Library::Dimpl => dimpl(Versions::Both),
-            Library::Dimpl12 => dimpl(Versions::Only12),
+            Library::Dimpl => {
+                let config = DimplConfig::from_pem(chain.as_bytes(), key_pem.as_bytes());
+                config
+                    .map(|config| Identity::Dimpl(config.with_versions(Versions::Both)))
+                    .map_err(|error| unusable(error.to_string()))
+            }
+            Library::Own => {
+                let options = own::options(args, chain.as_bytes(), key_pem.as_bytes());
+                options
+                    .map(|options| Identity::Own(Box::new(options)))
+                    .map_err(unusable)
+            }
         }
     }
 }
@@ -122,9 +128,6 @@ impl Connector {
     pub(crate) async fn new(args: &Args, target: &Target) -> Result<Connector, String> {
         // Two crypto providers may be compiled in, so rustls can't choose. The first to install one chooses for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        if args.dtls != Library::Webrtc && !args.insecure {
-            return Err("by dimpl no server is verified: --insecure must be given, too".to_owned());
-        }
         let unknown = |error: String| format!("{}: {error}", target.host);
         let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
         let mut found = found.map_err(|error| unknown(error.to_string()))?;
@@ -162,11 +165,8 @@ impl Connector {
         })
     }
 
-    pub(crate) async fn connect(
-        &self,
-        source: Option<IpAddr>,
-        identity: &Identity,
-    ) -> Result<Session, Failure> {
+    /// A socket with a port of its own.
+    pub(crate) async fn socket(&self, source: Option<IpAddr>) -> Result<UdpSocket, Failure> {
         let any = if self.server.is_ipv4() {
             IpAddr::from([0; 4])
         } else {
@@ -178,6 +178,17 @@ impl Connector {
             .map_err(no_socket)?;
         // Connected, so that the kernel drops datagrams from other addresses.
         socket.connect(self.server).await.map_err(no_socket)?;
+        Ok(socket)
+    }
+
+    /// Performs a handshake, which may resume a session.
+    pub(crate) async fn connect(
+        &self,
+        source: Option<IpAddr>,
+        identity: &Identity,
+        resumable: Option<Resumable>,
+    ) -> Result<Session, Failure> {
+        let socket = self.socket(source).await?;
         let session = async {
             match identity {
                 Identity::Webrtc(certificate) => {
@@ -190,6 +201,10 @@ impl Connector {
                 Identity::Dimpl(config) => {
                     let session = coap_client::Session::connect(socket, config).await?;
                     Ok(Session::Dimpl(Box::new(session)))
+                }
+                Identity::Own(options) => {
+                    let session = own::Session::connect(socket, options, resumable).await?;
+                    Ok(Session::Own(Box::new(session)))
                 }
             }
         };
@@ -214,6 +229,7 @@ impl Connector {
 pub(crate) enum Session {
     Webrtc(Box<DTLSConn>),
     Dimpl(Box<coap_client::Session>),
+    Own(Box<own::Session>),
 }
 
 impl Session {
@@ -224,6 +240,7 @@ impl Session {
                 sent.map(|_| ()).map_err(|_| Failure::Closed)
             }
             Session::Dimpl(session) => session.send(plaintext).map_err(Failure::from),
+            Session::Own(session) => session.send(plaintext),
         }
     }
 
@@ -240,6 +257,34 @@ impl Session {
                 }
             }
             Session::Dimpl(session) => session.receive().await.map_err(Failure::from),
+            Session::Own(session) => session.receive().await,
+        }
+    }
+
+    /// Sends and receives through another socket from now on. Only the own client can: the others return an error.
+    pub(crate) fn replace_socket(&mut self, socket: UdpSocket) -> Result<(), Failure> {
+        match self {
+            Session::Webrtc(_) | Session::Dimpl(_) => Err(Failure::Closed),
+            Session::Own(session) => {
+                session.replace_socket(socket);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes what the next handshake can resume.
+    pub(crate) fn take_resumable(&mut self) -> Option<Resumable> {
+        match self {
+            Session::Webrtc(_) | Session::Dimpl(_) => None,
+            Session::Own(session) => session.resumable.take(),
+        }
+    }
+
+    /// Whether its handshake has resumed another session.
+    pub(crate) fn is_resumed(&self) -> bool {
+        match self {
+            Session::Webrtc(_) | Session::Dimpl(_) => false,
+            Session::Own(session) => session.is_resumed,
         }
     }
 
@@ -250,6 +295,7 @@ impl Session {
                 let _ = session.close().await;
             }
             Session::Dimpl(session) => session.close(),
+            Session::Own(session) => session.close(),
         }
     }
 }

@@ -11,8 +11,8 @@
 //! # What it shares with the gateway
 //! The message format (crate `coap`): the driver measures time and counts response codes, so a mistake that both had in
 //! it would not change a figure, and its conformance is tested elsewhere (see `coap_client`). By default it shares
-//! nothing of DTLS, which takes most of the processor time: that is webrtc-dtls. With `--dtls dimpl` it uses the
-//! gateway's library, and the report says so. The report also has the driver's own processor time: a driver that is
+//! nothing of DTLS, which takes most of the processor time: that is webrtc-dtls. With `--dtls own` or `dimpl` it uses
+//! the records and keys of the gateway's engine, or its library for DTLS 1.3, and the report says so. The report also has the driver's own processor time: a driver that is
 //! busy all the time has measured itself.
 
 mod args;
@@ -92,6 +92,7 @@ pub fn run(args: Args) -> Result<Report, String> {
 }
 
 async fn drive(args: Args) -> Result<Report, String> {
+    args.check()?;
     let target = target::parse(&args.uri)?;
     let slots = plan::slots(&args)?;
     let connector = dtls::Connector::new(&args, &target).await?;
@@ -100,6 +101,9 @@ async fn drive(args: Args) -> Result<Report, String> {
         connector,
         request: target::request(&args, &target)?,
         work: args.work,
+        resumes: args.resume,
+        // A session that has made no request has not been served where it was.
+        makes_first_request: args.first_request || args.work == Work::Move,
         sessions: args.sessions,
         response_timeout: args.response_timeout,
         handshakes: Semaphore::new(args.connecting.into()),
@@ -122,8 +126,8 @@ async fn drive(args: Args) -> Result<Report, String> {
     let progress = tokio::spawn(progress::show(Arc::clone(&shared), phases));
 
     let mut interrupted = false;
-    // A handshake loop is measured from its first handshake on.
-    if args.work != Work::Handshakes {
+    // A handshake loop is measured from its first handshake on, unless that is only what the others resume.
+    if args.work != Work::Handshakes || args.resume {
         tokio::select! {
             () = async { while first_attempts.recv().await.is_some() {} } => {}
             _ = tokio::signal::ctrl_c() => interrupted = true,

@@ -37,7 +37,7 @@ pub(crate) fn slots(args: &Args) -> Result<Vec<Slot>, String> {
 /// One identity for all sessions, or one for each.
 fn identities(args: &Args) -> Result<Vec<Arc<Identity>>, String> {
     let read =
-        |certificate: &Path, key: &Path| Identity::read(args.dtls, certificate, key).map(Arc::new);
+        |certificate: &Path, key: &Path| Identity::read(args, certificate, key).map(Arc::new);
     if let Some((certificate, key)) = args.certificate.as_deref().zip(args.key.as_deref()) {
         return Ok(vec![read(certificate, key)?]);
     }

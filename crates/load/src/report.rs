@@ -45,6 +45,11 @@ pub struct Report {
     measured_seconds: f64,
     requests: Operations,
     handshakes: Operations,
+    /// How many of the handshakes have resumed a session.
+    resumed: u64,
+    /// What became of sessions that got another port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moves: Option<Moves>,
     notifications: Counted,
     /// How many observing sessions had so many notifications.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -69,6 +74,18 @@ struct Sessions {
     /// How many answered a ping at the end of an idle run.
     #[serde(skip_serializing_if = "Option::is_none")]
     alive: Option<u64>,
+}
+
+/// Sessions that got another port, by what became of their next request.
+#[derive(Debug, Serialize)]
+struct Moves {
+    count: u64,
+    /// It was answered with success in the same session.
+    served: u64,
+    /// It was answered only after another handshake.
+    served_after_handshake: u64,
+    /// Neither of the two by the end.
+    lost: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,6 +157,14 @@ impl Report {
                 unfinished: 0,
                 latency_ms: tally.handshakes.quantiles(),
             },
+            resumed: tally.resumed,
+            moves: (args.work == Work::Move).then(|| Moves {
+                count: tally.moved,
+                served: tally.served,
+                served_after_handshake: tally.served_after_handshake,
+                lost: (tally.moved)
+                    .saturating_sub(tally.served.saturating_add(tally.served_after_handshake)),
+            }),
             notifications: Counted {
                 count: tally.notifications,
                 per_second: per_second(tally.notifications, times.measured),
@@ -223,6 +248,16 @@ impl fmt::Display for Report {
                 }) => writeln!(f, "{p50:>10.2}{p99:>10.2}{p99_9:>10.2}{max:>10.2}")?,
                 None => writeln!(f)?,
             }
+        }
+        if self.resumed > 0 {
+            writeln!(f, "resumed          {:>10}", self.resumed)?;
+        }
+        if let Some(moves) = &self.moves {
+            writeln!(
+                f,
+                "moved            {:>10}: {} served at once, {} after a handshake, {} lost",
+                moves.count, moves.served, moves.served_after_handshake, moves.lost
+            )?;
         }
         let Counted { count, per_second } = &self.notifications;
         writeln!(f, "notifications    {count:>10} {per_second:>12.1}")?;

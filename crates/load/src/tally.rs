@@ -54,6 +54,14 @@ pub(crate) struct Tally {
     pub(crate) handshakes: Latencies,
     /// Handshakes of a loop, or those that brought a lost session back.
     pub(crate) handshakes_measured: u64,
+    /// Handshakes that have resumed a session.
+    pub(crate) resumed: u64,
+    /// Sessions that got another port.
+    pub(crate) moved: u64,
+    /// Those of them whose next request was answered with success in the same session.
+    pub(crate) served: u64,
+    /// Those whose request was answered only after another handshake.
+    pub(crate) served_after_handshake: u64,
     /// The number of responses with each code, by the code's byte.
     pub(crate) codes: BTreeMap<u8, u64>,
     pub(crate) errors: BTreeMap<ErrorKind, u64>,
@@ -79,6 +87,10 @@ impl Tally {
             latencies: Latencies::new()?,
             handshakes: Latencies::new()?,
             handshakes_measured: 0,
+            resumed: 0,
+            moved: 0,
+            served: 0,
+            served_after_handshake: 0,
             codes: BTreeMap::new(),
             errors: BTreeMap::new(),
             texts: Vec::new(),

@@ -68,6 +68,7 @@ impl Core {
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
+                Output::PathConfirmed => self.path_confirmed(session),
                 event @ (Output::Delivered(..)
                 | Output::TooLarge(..)
                 | Output::Undelivered(_)

@@ -152,6 +152,11 @@ impl Journal {
         }
     }
 
+    pub(crate) fn moved(&self, peer: &Peer, path: Path) {
+        let (session, before) = (peer.session.0, peer.remote);
+        debug!(device = peer.name(), session, address = %path, %before, "the device has another address");
+    }
+
     /// The registry was reloaded, and the session's certificate belongs to another device than before, or to none.
     pub(crate) fn device_changed(&self, peer: &Peer, new_device: Option<&str>) {
         let (session, address, fingerprint) = (peer.session.0, peer.remote, peer.fingerprint());

@@ -55,7 +55,7 @@ func main() {
 			var err error
 			if connection, err = connector.connect(); err != nil {
 				print("handshake failed: " + err.Error())
-				print("failed: no session")
+				print("response failed: no session")
 				continue
 			}
 		}
@@ -85,7 +85,7 @@ func run(connection *client.Conn, command []string) {
 			show("notification", notification)
 		}, query...)
 		if err != nil {
-			print("failed: " + err.Error())
+			print("notification failed: " + err.Error())
 		}
 	default:
 		check(fmt.Errorf("unknown command: %s", command[0]))
@@ -104,7 +104,7 @@ func within(request func(context.Context) (*pool.Message, error)) {
 	defer cancel()
 	response, err := request(ctx)
 	if err != nil {
-		print("failed: " + err.Error())
+		print("response failed: " + err.Error())
 		return
 	}
 	show("response", response)

@@ -25,6 +25,8 @@ mod loss;
 
 mod transfers;
 
+mod path;
+
 /// An endpoint, its clock and its outputs.
 struct Bench {
     endpoint: RemoteEndpoint,

@@ -113,6 +113,9 @@ impl RemoteEndpoint {
                 }
             },
         }
+        if ours {
+            self.confirm_by_acknowledgement(message_id, out);
+        }
         self.transmit(now, context, out);
         ours
     }

@@ -1,7 +1,7 @@
 //! A ClientHello whose first fragment returned a valid cookie.
 
 use super::VerifiedHello;
-use crate::message::{HandshakeType, Header, fragments};
+use crate::message::{Fragment, HandshakeType, Header, fragments};
 use crate::reassembly::Reassembly;
 use crate::record::{self, ContentType};
 
@@ -30,7 +30,7 @@ impl FragmentedHello {
 
     /// Takes in the fragments of the hello that are in a datagram. `Some`: it is whole now, and this one is of no more use.
     ///
-    /// What the cookie is bound to came with it, and is not replaced by what comes later.
+    /// What the cookie is bound to came with the first fragment, and is not replaced by what comes later.
     pub fn insert(&mut self, datagram: &[u8]) -> Option<VerifiedHello> {
         let records = record::records(datagram, 0);
         let plaintext = records
@@ -43,8 +43,8 @@ impl FragmentedHello {
             let is_of_hello = header.message_type == self.first.message_type
                 && header.message_seq == self.first.message_seq
                 && header.length == self.first.length;
-            if is_of_hello {
-                self.reassembly.insert(&fragment, false);
+            if is_of_hello && let Some(later) = behind(&fragment, self.first.fragment_length) {
+                self.reassembly.insert(&later, false);
             }
         }
         let message = self.reassembly.take(&[HandshakeType::CLIENT_HELLO])?;
@@ -53,4 +53,17 @@ impl FragmentedHello {
             record_sequence: self.record_sequence,
         })
     }
+}
+
+/// The part of a fragment behind the first `length` bytes of its message. `None`: it has none.
+fn behind<'a>(fragment: &Fragment<'a>, length: u32) -> Option<Fragment<'a>> {
+    let skipped = length.saturating_sub(fragment.header.fragment_offset);
+    let body = fragment.body.get(usize::try_from(skipped).ok()?..)?;
+    let rest = fragment.header.fragment_length.checked_sub(skipped)?;
+    let header = Header {
+        fragment_offset: fragment.header.fragment_offset.checked_add(skipped)?,
+        fragment_length: rest,
+        ..fragment.header
+    };
+    (rest > 0).then_some(Fragment { header, body })
 }

@@ -149,13 +149,9 @@ fn is_verified(cookies: &Cookies, now: Instant, source: &[u8], hello: &Hello) ->
 fn class_12_a_hello_verify_request_has_the_numbers_of_the_hello() {
     let now = start();
     let cookies = cookies(now);
-    for (message_seq, record_sequence) in [
-        (0, 0),
-        (0, 7),
-        (1, 8),
-        (3, MAX_SEQUENCE - 4096),
-        (u16::MAX - 4096, 2),
-    ] {
+    // Also the highest, although no handshake can follow from there.
+    for (message_seq, record_sequence) in [(0, 0), (0, 7), (1, 8), (3, MAX_SEQUENCE), (u16::MAX, 2)]
+    {
         let hello = Hello {
             message_seq,
             record_sequence,

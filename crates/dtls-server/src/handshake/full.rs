@@ -12,7 +12,7 @@ use crate::crypto::transcript::Transcript;
 use crate::message::certificate::{CertificateRequest, ClientCertificateType};
 use crate::message::client_hello::ClientHello;
 use crate::message::key_exchange::{ServerKeyExchange, ServerParameters};
-use crate::message::server_hello::ServerHello;
+use crate::message::server_hello::{ServerExtensions, ServerHello};
 use crate::message::{HandshakeType, HelloRandom, Numbers, whole};
 use crate::negotiation::{Answers, Offer, server_random};
 use crate::record::{DTLS_1_2, MAX_CONTENT};
@@ -122,7 +122,10 @@ impl<'a> Opening<'a> {
             random: self.server_random,
             session_id,
             cipher_suite: suite.number(),
-            extensions: answers.server_extensions(&self.terms.own_connection_id),
+            extensions: ServerExtensions {
+                session_ticket: self.terms.owes_ticket,
+                ..answers.server_extensions(&self.terms.own_connection_id)
+            },
         };
         messages.push(HandshakeType::SERVER_HELLO, |body| hello.write(body))?;
         Ok(messages)
@@ -202,11 +205,12 @@ fn terms(answers: &Answers<'_>, start: &Start<'_>) -> Terms {
         peer_connection_id: peer.to_vec(),
         send_limit: answers.send_limit(),
         receive_limit: answers.receive_limit(),
-        session_id: match answers.extended_master_secret {
+        session_id: match answers.extended_master_secret && !answers.session_ticket {
             true => start.session_id.to_vec(),
-            // RFC 7627 §5.4: such a session is not resumed.
+            // RFC 7627 §5.4: such a session is not resumed; RFC 5077 §3.4: or by its ticket.
             false => Vec::new(),
         },
+        owes_ticket: answers.session_ticket,
     }
 }
 

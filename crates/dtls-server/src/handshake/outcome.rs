@@ -23,7 +23,8 @@ pub struct Complete {
     pub association: Association,
     /// What to send again when the client's Finished comes again. `None`: the client's flight was the last (it has resumed).
     pub last_flight: Option<LastFlight>,
-    /// What to keep if the session may be resumed. `None`: it can't be, for want of an extended master secret (RFC 7627 §5.4).
+    /// What to keep so that the session may be resumed by its id. `None`: it has none, or can't be resumed for want of an extended
+    /// master secret (RFC 7627 §5.4), or is resumed by the client's ticket.
     pub session: Option<Session>,
     /// Whether it has resumed an earlier session.
     pub is_resumed: bool,

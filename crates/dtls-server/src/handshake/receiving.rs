@@ -65,7 +65,7 @@ impl Handshake {
             self.hold(received);
             return Ok(());
         }
-        Ok(self.receive_protected(now, &received)?)
+        Ok(self.receive_protected(now, &received, verifier)?)
     }
 
     fn receive_plaintext(
@@ -92,7 +92,7 @@ impl Handshake {
                 }
                 self.reassembly.discard_plaintext();
                 for received in std::mem::take(&mut self.held) {
-                    self.receive_protected(now, &received)?;
+                    self.receive_protected(now, &received, verifier)?;
                 }
                 Ok(())
             }
@@ -111,6 +111,7 @@ impl Handshake {
         &mut self,
         now: Instant,
         received: &Unprotected,
+        verifier: &mut dyn ClientVerifier,
     ) -> Result<(), HandshakeError> {
         match received.content_type {
             _ if self.outcome.is_some() => {
@@ -123,8 +124,7 @@ impl Handshake {
                     if let Insertion::Dropped(Reason::TooLarge(kind)) = insertion {
                         return Err(HandshakeError::TooLarge(kind));
                     }
-                    // Nobody is judged any more.
-                    self.advance(now, &mut |_: &[&[u8]]| Ok(()))?;
+                    self.advance(now, verifier)?;
                 }
                 Ok(())
             }

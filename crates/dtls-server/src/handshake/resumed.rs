@@ -6,7 +6,7 @@ use super::state::{Confirmation, State};
 use super::{HandshakeError, Start};
 use crate::association::Association;
 use crate::crypto::transcript::Transcript;
-use crate::resumption::Session;
+use crate::resumption::{Named, Session};
 
 impl<'a> Opening<'a> {
     /// The session that is resumed. `None`: there is a full handshake.
@@ -15,6 +15,15 @@ impl<'a> Opening<'a> {
             return Ok(None);
         };
         let hello = self.offer.hello();
+        // RFC 5077 §3.4: beside a ticket, a session id names nothing.
+        let is_named = match Named::by(start.hello, self.config) {
+            Named::Ticket(_) => session.id().is_empty(),
+            Named::Id(id) => session.id() == id,
+            Named::Nothing => false,
+        };
+        if !is_named {
+            return Ok(None);
+        }
         let suite = session.suite();
         // RFC 5246 §7.4.1.2: the hello must offer the session's cipher suite.
         if !hello.cipher_suites.contains(suite.number())
@@ -31,10 +40,12 @@ impl<'a> Opening<'a> {
 
     /// Answers with ServerHello, ChangeCipherSpec and Finished.
     pub(super) fn resume(
-        self,
+        mut self,
         session: &Session,
     ) -> Result<(Vec<Item>, Association, State), HandshakeError> {
         let suite = session.suite();
+        // The client goes on with the ticket that it has: another one would live on without the client being authenticated.
+        self.terms.owes_ticket = false;
         let client_random = self.offer.hello().random;
         let transcript = Transcript::without_messages(suite.prf_hash());
         // The same one says that the session is resumed.
@@ -48,6 +59,7 @@ impl<'a> Opening<'a> {
             suite,
             master_secret,
             is_resumed: true,
+            owes_ticket: false,
             session: Some(session.clone()),
             next_seq: messages.next_seq,
         });

@@ -1,5 +1,6 @@
 //! The states of a handshake between our flight and the client's Finished. Each takes itself and one message.
 
+use super::flight::Item;
 use super::{ClientVerifier, HandshakeError};
 use crate::association::{Association, Parameters};
 use crate::config::{ClientCertificate, Config};
@@ -10,9 +11,10 @@ use crate::crypto::signature::SignatureScheme;
 use crate::crypto::transcript::Transcript;
 use crate::message::certificate::{Certificate, CertificateVerify};
 use crate::message::key_exchange::ClientKeyExchange;
+use crate::message::server_hello::NewSessionTicket;
 use crate::message::{HandshakeType, HelloRandom, whole};
 use crate::reassembly::Message;
-use crate::resumption::Session;
+use crate::resumption::{MAX_TICKET, Session, Ticket};
 use crate::suite::CipherSuite;
 use std::fmt;
 
@@ -55,6 +57,8 @@ pub(super) struct Terms {
     pub(super) receive_limit: u16,
     /// To resume the session by. Empty: it isn't.
     pub(super) session_id: Vec<u8>,
+    /// Whether a NewSessionTicket is announced.
+    pub(super) owes_ticket: bool,
 }
 
 /// What the confirmation of the keys needs.
@@ -64,6 +68,8 @@ pub(super) struct Confirmation {
     pub(super) master_secret: MasterSecret,
     pub(super) is_resumed: bool,
     pub(super) session: Option<Session>,
+    /// Whether a NewSessionTicket was announced.
+    pub(super) owes_ticket: bool,
     /// Of our next message.
     pub(super) next_seq: u16,
 }
@@ -80,8 +86,8 @@ pub(super) enum Next {
 
 /// The client's Finished was right.
 pub(super) struct Finished {
-    /// Our Finished, if we owe one.
-    pub(super) answer: Option<Vec<u8>>,
+    /// Our last flight, if we owe one.
+    pub(super) answer: Option<Vec<Item>>,
     pub(super) session: Option<Session>,
 }
 
@@ -134,6 +140,19 @@ impl State {
         }
     }
 
+    /// The messages so far.
+    pub(super) const fn transcript(&self) -> Option<&Transcript> {
+        match self {
+            State::Certificate(exchange) | State::ClientKeyExchange(exchange, _) => {
+                Some(&exchange.transcript)
+            }
+            State::CertificateVerify(confirmation, _)
+            | State::ChangeCipherSpec(confirmation)
+            | State::Finished(confirmation) => Some(&confirmation.transcript),
+            State::Ended => None,
+        }
+    }
+
     /// Takes a ChangeCipherSpec. Returns whether it was due: otherwise it changes nothing.
     pub(super) fn take_change_cipher_spec(&mut self) -> bool {
         if let State::ChangeCipherSpec(_) = self
@@ -169,7 +188,7 @@ impl State {
                 confirmation.certificate_verify(message, &key)
             }
             (State::Finished(confirmation), HandshakeType::FINISHED) => {
-                confirmation.finished(message)
+                confirmation.finished(message, verifier)
             }
             (_, other) => Err(HandshakeError::Unexpected(other)),
         }
@@ -236,6 +255,7 @@ impl KeyExchange {
             session: terms.session(suite, &master_secret),
             master_secret,
             is_resumed: false,
+            owes_ticket: terms.owes_ticket,
             next_seq,
         });
         let state = match key {
@@ -298,7 +318,11 @@ impl Confirmation {
         Ok(Next::State(State::ChangeCipherSpec(self)))
     }
 
-    fn finished(mut self: Box<Self>, message: &Message) -> Result<Next, HandshakeError> {
+    fn finished(
+        mut self: Box<Self>,
+        message: &Message,
+        verifier: &mut dyn ClientVerifier,
+    ) -> Result<Next, HandshakeError> {
         let hash = self.suite.prf_hash();
         let so_far = self.transcript.hash();
         let is_right =
@@ -311,13 +335,45 @@ impl Confirmation {
             true => None,
             false => {
                 self.transcript.push(message.as_bytes());
-                Some(self.own_finished()?)
+                Some(self.last_flight(verifier)?)
             }
         };
         Ok(Next::Finished(Finished {
             answer,
             session: self.session,
         }))
+    }
+
+    fn last_flight(
+        &mut self,
+        verifier: &mut dyn ClientVerifier,
+    ) -> Result<Vec<Item>, HandshakeError> {
+        let mut items = Vec::new();
+        if self.owes_ticket {
+            let session = self.session.as_ref();
+            let ticket = session.and_then(|session| verifier.ticket(session));
+            items.push(Item::Message(self.new_session_ticket(ticket)?));
+        }
+        items.push(Item::ChangeCipherSpec);
+        items.push(Item::Protected(self.own_finished()?));
+        Ok(items)
+    }
+
+    /// RFC 5077 §3.3: an announced ticket that is not there after all is an empty one.
+    fn new_session_ticket(&mut self, ticket: Option<Ticket>) -> Result<Vec<u8>, HandshakeError> {
+        let ticket = ticket.filter(|ticket| ticket.bytes.len() <= MAX_TICKET);
+        let mut body = Vec::new();
+        NewSessionTicket {
+            lifetime_hint: ticket.as_ref().map_or(0, |ticket| ticket.lifetime_hint),
+            ticket: ticket.as_ref().map_or(&[], |ticket| &ticket.bytes),
+        }
+        .write(&mut body)
+        .map_err(|_| HandshakeError::Internal)?;
+        let message = whole(HandshakeType::NEW_SESSION_TICKET, self.next_seq, &body)
+            .map_err(|_| HandshakeError::Internal)?;
+        self.transcript.push(&message);
+        self.next_seq = self.next_seq.saturating_add(1);
+        Ok(message)
     }
 
     /// Our Finished, over all messages so far.

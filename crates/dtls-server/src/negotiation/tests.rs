@@ -216,7 +216,7 @@ fn record_sizes_are_limited_as_the_client_asks() {
     let none = sizes(None, None);
     assert_eq!(none.limits(), (16_384, 16_384));
     let older = sizes(Some(MaxFragmentLength::Bytes512), None);
-    assert_eq!(older.limits(), (512, 512));
+    assert_eq!(older.limits(), (512, 800));
     assert_eq!(
         older.answers(both()).max_fragment_length,
         Some(MaxFragmentLength::Bytes512)

@@ -12,6 +12,8 @@ pub(super) struct Buffer {
     /// As if the message were not fragmented.
     header: Header,
     came_ahead: bool,
+    /// The number of the fragment that it began with.
+    oldest: u64,
     /// The number of the last fragment that was added.
     newest: u64,
     /// The header and the body. Bytes that have not come are 0.
@@ -40,6 +42,7 @@ impl Buffer {
         let mut buffer = Buffer {
             header,
             came_ahead,
+            oldest: number,
             newest: number,
             bytes,
             present: Vec::new(),
@@ -70,6 +73,12 @@ impl Buffer {
         self.came_ahead
     }
 
+    /// Which one is taken if several are complete: the highest. What came in its turn comes before what may have been forged at
+    /// any time before, and of the rest that which was begun last.
+    pub(super) const fn preference(&self) -> (bool, u64) {
+        (!self.came_ahead, self.oldest)
+    }
+
     pub(super) const fn is_complete(&self) -> bool {
         self.missing == 0
     }
@@ -92,15 +101,24 @@ impl Buffer {
         (Reverse(self.header.message_seq), self.newest)
     }
 
-    /// Adds the bytes of a fragment that are not there yet. Those that are there stay as they are. `is_ahead`: the message is
-    /// still not the next one.
-    pub(super) fn insert(&mut self, fragment: &Fragment<'_>, is_ahead: bool, number: u64) {
-        self.came_ahead &= is_ahead;
-        self.newest = number;
+    /// Adds the bytes of a fragment, of which those that are there already must be the same: otherwise one of both is forged, and
+    /// nothing is added. Returns whether they are. `is_ahead`: the message is still not the next one.
+    pub(super) fn insert(&mut self, fragment: &Fragment<'_>, is_ahead: bool, number: u64) -> bool {
         let Ok(offset) = usize::try_from(fragment.header.fragment_offset) else {
-            return;
+            return false;
         };
         let start = Header::LENGTH.saturating_add(offset);
+        let mut there = self
+            .bytes
+            .iter()
+            .skip(start)
+            .zip(fragment.body)
+            .zip(offset..);
+        if !there.all(|((byte, new), index)| byte == new || !self.has(index)) {
+            return false;
+        }
+        self.came_ahead &= is_ahead;
+        self.newest = number;
         let places = self.bytes.iter_mut().skip(start).zip(fragment.body);
         for (index, (place, byte)) in (offset..).zip(places) {
             let Some(bits) = self.present.get_mut(index / BITS) else {
@@ -116,6 +134,16 @@ impl Buffer {
         if self.is_complete() {
             self.present = Vec::new();
         }
+        true
+    }
+
+    /// Whether a byte of the body is there.
+    fn has(&self, index: usize) -> bool {
+        self.is_complete()
+            || self
+                .present
+                .get(index / BITS)
+                .is_some_and(|bits| bits & (1 << (index % BITS)) != 0)
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {

@@ -147,7 +147,7 @@ fn modems_get_gcm_and_short_records() {
             ..USUAL
         }
     );
-    assert_eq!(modem.limits(), (1024, 1024));
+    assert_eq!(modem.limits(), (1024, 1312));
 }
 
 /// A Quectel BG96 that is set to one RSA suite, and offers nothing else.

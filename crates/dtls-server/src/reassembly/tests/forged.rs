@@ -252,6 +252,47 @@ fn what_is_farthest_ahead_gives_way_first() {
     assert_eq!(reassembly.size(), 0);
 }
 
+/// Class 25: the forger knows the length too, as that of each ClientKeyExchange is the same.
+#[test]
+fn class_25_bytes_that_are_not_the_clients_do_not_get_among_the_clients() {
+    let sent = body(66);
+    for distance in [0, 1] {
+        for (start, end) in [(0, 1), (30, 31), (65, 66), (0, 65), (1, 66), (20, 60)] {
+            for cut in [66, 40, 25] {
+                let mut reassembly = Reassembly::new(2 - distance);
+                let kind = HandshakeType::CLIENT_KEY_EXCHANGE;
+                insert(&mut reassembly, &piece(kind, 2, &[9; 66], start, end));
+                if distance > 0 {
+                    let before = whole(HandshakeType::CERTIFICATE, 1, &[1]).unwrap();
+                    insert(&mut reassembly, &before);
+                    assert!(reassembly.take(&[HandshakeType::CERTIFICATE]).is_some());
+                }
+                // The second time, it is a repetition.
+                let taken = (0..2).find_map(|_| {
+                    insert(&mut reassembly, &piece(kind, 2, &sent, 0, cut));
+                    insert(&mut reassembly, &piece(kind, 2, &sent, cut.min(65), 66));
+                    reassembly.take(&[kind])
+                });
+                assert_eq!(taken.unwrap().body(), sent, "{start} {end} {cut}");
+            }
+        }
+    }
+}
+
+/// Class 34: a whole message that was forged before its turn does not stand in for the client's, which comes in its turn.
+#[test]
+fn class_34_what_comes_in_its_turn_is_taken_before_what_came_ahead() {
+    let mut reassembly = Reassembly::new(1);
+    let kind = HandshakeType::CLIENT_KEY_EXCHANGE;
+    insert(&mut reassembly, &whole(kind, 2, &[9; 66]).unwrap());
+    let certificate = whole(HandshakeType::CERTIFICATE, 1, &[1]).unwrap();
+    insert(&mut reassembly, &certificate);
+    assert!(reassembly.take(&[HandshakeType::CERTIFICATE]).is_some());
+    // In one record with the message before it: nothing is taken in between.
+    insert(&mut reassembly, &whole(kind, 2, &body(66)).unwrap());
+    assert_eq!(reassembly.take(&[kind]).unwrap().body(), body(66));
+}
+
 #[test]
 fn bytes_that_are_there_are_not_replaced() {
     let mut reassembly = Reassembly::new(1);

@@ -70,7 +70,7 @@ public final class Client {
         }
     }
 
-    private void request(Request request, String path, byte[] payload) throws IOException {
+    private void request(Request request, String path, byte[] payload) {
         request.setURI(server + "/" + path);
         if (payload != null) {
             request.getOptions().setContentFormat(MediaTypeRegistry.APPLICATION_JSON);
@@ -79,12 +79,12 @@ public final class Client {
         try {
             CoapResponse response = client.advanced(request);
             if (response == null) {
-                print("failed: no response");
+                print("response failed: there is none");
             } else {
                 print("response " + response.getCode() + " " + response.getResponseText());
             }
-        } catch (ConnectorException error) {
-            print("failed: " + error.getMessage());
+        } catch (ConnectorException | IOException error) {
+            print("response failed: " + error.getMessage());
         }
     }
 
@@ -99,7 +99,7 @@ public final class Client {
 
             @Override
             public void onError() {
-                print("failed: no notification");
+                print("notification failed");
             }
         });
     }
