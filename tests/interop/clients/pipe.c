@@ -125,7 +125,7 @@ int main(int count, char **arguments)
     static char line[40000];
     struct options options = { 0 };
     if (count < 6)
-        give_up("usage: ADDRESS PORT AUTHORITIES CERTIFICATE KEY [suite=… cid=… mfl=… mtu=… ems=off]", 0);
+        give_up("usage: ADDRESS PORT AUTHORITIES CERTIFICATE KEY [suite=… cid=… mfl=… mtu=… ems=off tickets=on]", 0);
     address = arguments[1];
     port = arguments[2];
     options.authorities = arguments[3];
@@ -143,6 +143,8 @@ int main(int count, char **arguments)
             options.mtu = atoi(found);
         else if (strcmp(arguments[i], "ems=off") == 0)
             options.no_extended_master_secret = 1;
+        else if (strcmp(arguments[i], "tickets=on") == 0)
+            options.tickets = 1;
         else
             give_up(arguments[i], 0);
     }

@@ -12,6 +12,7 @@ struct options {
     int max_fragment_length;
     int mtu;
     int no_extended_master_secret;
+    int tickets;
 };
 
 /* Reads files. Exits if it can't. */

@@ -41,6 +41,8 @@ void client_init(const struct options *given)
     }
     if (options->no_extended_master_secret)
         must(wolfSSL_CTX_DisableExtendedMasterSecret(context), "ems");
+    if (options->tickets)
+        must(wolfSSL_CTX_UseSessionTicket(context), "tickets");
     if (options->connection_id || options->mtu)
         give_up("this build has no connection IDs and no MTU", 0);
 }
