@@ -1,10 +1,13 @@
 //! A small certificate authority for tests and trials: one CA, the gateway's certificate, devices' certificates.
 //!
-//! All keys are P-256, all certificates X.509 version 3. Existing files are never overwritten, and devices can be added
-//! under the same CA later.
+//! Authorities have keys on P-256, all certificates are X.509 version 3. Existing files are never overwritten, and devices can
+//! be added under the same CA later.
 
 mod files;
 mod issue;
+mod key_kind;
+
+pub(crate) use key_kind::KeyKind;
 
 use crate::device::CertificateId;
 use crate::shown::Shown;
@@ -12,8 +15,13 @@ use issue::{Authority, Kind, LoadError};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
+/// The name of the authority below the CA.
+const INTERMEDIATE: &str = "intermediate";
+/// The name of the gateway's certificate with an RSA key.
+const RSA_SERVER: &str = "server-rsa";
+
 /// Which certificates to make, and where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MakeOptions {
     /// The directory for all files; created if it does not exist.
     pub directory: PathBuf,
@@ -21,12 +29,20 @@ pub struct MakeOptions {
     pub host: String,
     /// Names of devices, which become file names and the certificates' common names.
     pub devices: Vec<String>,
+    /// The keys of devices.
+    pub device_key: KeyKind,
+    /// The key of the gateway's certificate: on a curve.
+    pub server_key: KeyKind,
+    /// Whether the gateway gets a second certificate, with an RSA key.
+    pub with_rsa_server: bool,
+    /// Whether an authority below the CA issues all of them. Its certificate is in their files, behind theirs.
+    pub with_intermediate: bool,
 }
 
 /// The files of a certificate and its key.
 #[derive(Debug, Clone)]
 pub struct CertificateFiles {
-    /// The device's name, or `ca` or `server`.
+    /// The device's name, or `ca`, `intermediate`, `server` or `server-rsa`.
     pub name: String,
     /// The certificate's file (PEM).
     pub certificate: PathBuf,
@@ -45,6 +61,10 @@ pub struct AuthorityFiles {
     pub ca: CertificateFiles,
     /// The gateway's certificate, `server.pem`.
     pub server: CertificateFiles,
+    /// The authority below the CA, if it is wanted.
+    pub intermediate: Option<CertificateFiles>,
+    /// The gateway's certificate with an RSA key, if it is wanted.
+    pub rsa_server: Option<CertificateFiles>,
     /// The devices' certificates, in the order of [`MakeOptions::devices`].
     pub devices: Vec<CertificateFiles>,
 }
@@ -55,12 +75,22 @@ pub enum Error {
     /// Not usable as a file name and common name.
     #[error(
         "{} can't be a device's name here: 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or \
-         digit, and not \"ca\" or \"server\"", Shown::misplaced(.0)
+         digit, and not \"ca\", \"intermediate\", \"server\" or \"server-rsa\"", Shown::misplaced(.0)
     )]
     DeviceName(String),
     /// The same device twice.
     #[error("the device {0:?} is listed twice")]
     Twice(String),
+    /// The gateway's first certificate needs a key on a curve.
+    #[error(
+        "a gateway needs a certificate with a key on p256, p384 or p521, not {0}; one with RSA can be made beside it"
+    )]
+    ServerKey(KeyKind),
+    /// The CA may not have an authority below it.
+    #[error(
+        "{path} allows no authority below it (pathlen:0): make a new CA in another directory", path = Shown::path(.0)
+    )]
+    NoneBelow(PathBuf),
     /// Neither a DNS name nor an IP address.
     #[error("{} is neither a DNS name nor an IP address", Shown::misplaced(.0))]
     Host(String),
@@ -121,7 +151,10 @@ pub fn make(options: &MakeOptions, now: OffsetDateTime) -> Result<AuthorityFiles
             return Err(Error::Twice(name.clone()));
         }
     }
-    let names = ["ca", "server"]
+    if !options.server_key.is_elliptic() {
+        return Err(Error::ServerKey(options.server_key));
+    }
+    let names = ["ca", INTERMEDIATE, "server", RSA_SERVER]
         .into_iter()
         .chain(options.devices.iter().map(String::as_str));
     for name in names.clone() {
@@ -135,35 +168,73 @@ pub fn make(options: &MakeOptions, now: OffsetDateTime) -> Result<AuthorityFiles
             describe(&options.directory, "ca", true)?,
         ),
         None => {
-            let (authority, issued) = Authority::new(now)?;
+            let (authority, issued) = Authority::new(now, options.with_intermediate)?;
             files::write_pair(&options.directory, "ca", &issued)?;
             (authority, describe(&options.directory, "ca", false)?)
         }
     };
-    let one = |name: &str, kind: Kind<'_>| {
+    let (authority, intermediate) = match options.with_intermediate {
+        true => {
+            let (below, files) = intermediate(&options.directory, &authority, now)?;
+            (below, Some(files))
+        }
+        false => (authority, None),
+    };
+    let one = |name: &str, kind: Kind<'_>, key: KeyKind| {
         let existed = files::pair(&options.directory, name)?.is_some();
         if !existed {
-            files::write_pair(&options.directory, name, &authority.issue(kind, now)?)?;
+            files::write_pair(&options.directory, name, &authority.issue(kind, key, now)?)?;
         }
         describe(&options.directory, name, existed)
     };
-    let server = one("server", Kind::Server(&options.host))?;
+    let server = one("server", Kind::Server(&options.host), options.server_key)?;
+    let rsa_server = options
+        .with_rsa_server
+        .then(|| one(RSA_SERVER, Kind::Server(&options.host), KeyKind::Rsa2048))
+        .transpose()?;
     let devices = options
         .devices
         .iter()
-        .map(|name| one(name, Kind::Device(name)))
+        .map(|name| one(name, Kind::Device(name), options.device_key))
         .collect::<Result<_, _>>()?;
     Ok(AuthorityFiles {
         ca,
         server,
+        intermediate,
+        rsa_server,
         devices,
     })
+}
+
+/// Loads the authority below the CA, or makes it.
+fn intermediate(
+    directory: &Path,
+    ca: &Authority,
+    now: OffsetDateTime,
+) -> Result<(Authority, CertificateFiles), Error> {
+    let existed = files::pair(directory, INTERMEDIATE)?;
+    let authority = match &existed {
+        Some((certificate, key)) => {
+            let chain = files::read_text(certificate)?;
+            load(certificate, key, now)?.with_chain(&chain)
+        }
+        None => {
+            let below = ca.authority_below(now)?;
+            let (authority, issued) =
+                below.ok_or_else(|| Error::NoneBelow(files::paths(directory, "ca").0))?;
+            files::write_pair(directory, INTERMEDIATE, &issued)?;
+            authority
+        }
+    };
+    let files = describe(directory, INTERMEDIATE, existed.is_some())?;
+    Ok((authority, files))
 }
 
 /// Makes one more device's certificate under the CA in the directory. Existing files are not changed.
 pub(crate) fn add_device(
     directory: &Path,
     name: &str,
+    key_kind: KeyKind,
     now: OffsetDateTime,
 ) -> Result<CertificateFiles, Error> {
     check_device(name)?;
@@ -174,7 +245,8 @@ pub(crate) fn add_device(
         return Err(Error::Present(certificate));
     }
     let authority = load(&certificate, &key, now)?;
-    files::write_pair(directory, name, &authority.issue(Kind::Device(name), now)?)?;
+    let issued = authority.issue(Kind::Device(name), key_kind, now)?;
+    files::write_pair(directory, name, &issued)?;
     describe(directory, name, false)
 }
 
@@ -213,7 +285,7 @@ fn check_device(name: &str) -> Result<(), Error> {
         && name
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        && !["ca", "server"]
+        && !["ca", INTERMEDIATE, "server", RSA_SERVER]
             .iter()
             .any(|reserved| name.eq_ignore_ascii_case(reserved));
     if is_valid {

@@ -12,6 +12,7 @@ mod limits;
 mod parse;
 mod serve;
 
+use crate::authority::KeyKind;
 use crate::config::{Config, Mistakes, Warning};
 use clap::{Args, Parser, Subcommand};
 use rustls_pki_types::UnixTime;
@@ -63,8 +64,8 @@ Example:
     Fingerprint(FingerprintArgs),
     /// Make a small CA with certificates for the gateway and for devices, for tests and trials
     #[command(after_help = "\
-Makes ca.pem, server.pem and NAME.pem for each device, and their keys (ca.key, …; P-256, PKCS#8,
-readable for their owner alone). Existing files are kept and no key is ever overwritten: run it
+Makes ca.pem, server.pem and NAME.pem for each device, and their keys (ca.key, …; PKCS#8, readable
+for their owner alone; on P-256 without the options below). Existing files are kept and no key is ever overwritten: run it
 again with another --device to add one under the same CA.
 
 Example:
@@ -127,6 +128,18 @@ struct CertsArgs {
     /// A device to make a certificate for; can be given again and again
     #[arg(long = "device", value_name = "NAME")]
     devices: Vec<String>,
+    /// The devices' keys: p256, p384, p521, rsa2048, rsa3072 or ed25519; all but the first two need DTLS 1.2
+    #[arg(long, value_name = "KIND", default_value_t)]
+    key_type: KeyKind,
+    /// The key of server.pem: p256, p384, or p521, which needs DTLS 1.2
+    #[arg(long, value_name = "KIND", default_value_t)]
+    server_key_type: KeyKind,
+    /// Make server-rsa.pem as well, with an RSA key of 2048 bits, for server.rsa_certificate
+    #[arg(long)]
+    rsa_server: bool,
+    /// Issue by intermediate.pem, an authority below the CA, which is in each file behind the certificate
+    #[arg(long)]
+    intermediate: bool,
 }
 
 type Outcome = Result<(), Failed>;

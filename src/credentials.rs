@@ -21,7 +21,7 @@ pub(crate) use certificate_error::CertificateError;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use client_chain::{ClientChain, SharedIntermediates};
 pub use clients::{ClientPolicy, Validity};
-pub(crate) use pem::{certificates, private_key};
+pub(crate) use pem::{certificates, own_certificate, private_key};
 pub(crate) use period::{Expiry, ExpiryKind, Moment, Period};
 pub(crate) use revocation::RevocationError;
 pub(crate) use server::{CertificateChain, KeyType, PrivateKey};

@@ -116,6 +116,81 @@ fn the_lines_that_certs_prints_need_a_token_and_then_register_the_device() {
 }
 
 #[test]
+fn chains_and_an_rsa_certificate_are_made_checked_and_registered() {
+    let directory = shipped();
+    let made = gateway(
+        directory.path(),
+        &[
+            "certs",
+            "--out",
+            "certs",
+            "--host",
+            "localhost",
+            "--device",
+            "meter-17",
+            "--key-type",
+            "ed25519",
+            "--server-key-type",
+            "p384",
+            "--rsa-server",
+            "--intermediate",
+        ],
+    );
+    assert!(made.status.success(), "{}", err(&made));
+    for name in ["ca", "intermediate", "server", "server-rsa", "meter-17"] {
+        let line = format!("made  certs/{name}.pem  certs/{name}.key\n");
+        assert!(out(&made).contains(&line), "{}", out(&made));
+    }
+    let environment = [
+        (
+            "COAPS_GATEWAY__SERVER__RSA_CERTIFICATE",
+            "certs/server-rsa.pem",
+        ),
+        (
+            "COAPS_GATEWAY__SERVER__RSA_PRIVATE_KEY",
+            "certs/server-rsa.key",
+        ),
+        ("COAPS_GATEWAY__DTLS__CONNECTION_ID", "0"),
+    ];
+    let check = gateway_with(directory.path(), &environment, &["check"]);
+    assert!(check.status.success(), "{}", err(&check));
+    for part in [
+        "  certificate     SHA-256 ",
+        "  RSA certificate SHA-256 ",
+        " (2 certificates, ",
+        "  connection IDs  off (dtls.connection_id)",
+    ] {
+        assert!(out(&check).contains(part), "{part}: {}", out(&check));
+    }
+    assert!(
+        err(&check).contains("sends the first certificate alone"),
+        "{}",
+        err(&check)
+    );
+    // The device's own certificate is registered, not the authority's behind it.
+    let added = gateway(
+        directory.path(),
+        &[
+            "device",
+            "add",
+            "meter-17",
+            "--certificate",
+            "certs/meter-17.pem",
+            "--token",
+            "A1_TEST_TOKEN",
+        ],
+    );
+    assert!(added.status.success(), "{}", err(&added));
+    let printed = out(&made);
+    let mut lines = printed.lines();
+    let fingerprint = lines
+        .find(|line| line.starts_with("fingerprint = "))
+        .unwrap();
+    let registry = fs::read_to_string(directory.path().join("config/devices.toml")).unwrap();
+    assert!(registry.contains(fingerprint), "{registry}");
+}
+
+#[test]
 fn check_reports_mistakes_of_file_environment_certificates_and_registry_at_once() {
     let directory = shipped();
     fs::write(

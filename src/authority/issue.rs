@@ -1,6 +1,6 @@
 //! Issues certificates: their fields, periods and extensions.
 
-use super::Error;
+use super::{Error, KeyKind};
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -47,11 +47,17 @@ pub(super) enum LoadError {
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     ends: OffsetDateTime,
+    /// Whether there may be an authority below it.
+    may_have_below: bool,
+    /// PEM of the certificates between it and the CA, its own included, which follow those that it issues. Empty: it is the
+    /// CA.
+    chain: String,
 }
 
 impl Authority {
-    /// Makes a CA. Returns its certificate and key as well, to be written to disk.
-    pub(super) fn new(now: OffsetDateTime) -> Result<(Self, Issued), Error> {
+    /// Makes a CA, which may have authorities below it or not. Returns its certificate and key as well, to be written to
+    /// disk.
+    pub(super) fn new(now: OffsetDateTime, may_have_below: bool) -> Result<(Self, Issued), Error> {
         let key = KeyPair::generate()?;
         // Each CA has a name of its own, so that a certificate of another CA is reported as "unknown issuer" and not as
         // "bad signature".
@@ -67,7 +73,7 @@ impl Authority {
             CA_DAYS,
             None,
         );
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(u8::from(may_have_below)));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?.pem();
         let issued = Issued {
@@ -78,9 +84,47 @@ impl Authority {
             Authority {
                 ends: params.not_after,
                 issuer: Issuer::new(params, key),
+                may_have_below,
+                chain: String::new(),
             },
             issued,
         ))
+    }
+
+    /// Makes an authority below this one; `None` if there may be none.
+    pub(super) fn authority_below(
+        &self,
+        now: OffsetDateTime,
+    ) -> Result<Option<(Self, Issued)>, Error> {
+        if !self.may_have_below {
+            return Ok(None);
+        }
+        let key = KeyPair::generate()?;
+        let name = "coaps-gateway trial intermediate";
+        let mut params = params(name, now, CA_DAYS, Some(self.ends));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        let issued = Issued {
+            certificate: certificate.clone(),
+            private_key: Zeroizing::new(key.serialize_pem()),
+        };
+        let authority = Authority {
+            ends: params.not_after,
+            issuer: Issuer::new(params, key),
+            may_have_below: false,
+            chain: certificate,
+        };
+        Ok(Some((authority, issued)))
+    }
+
+    /// Sets the certificates that follow those that it issues.
+    pub(super) fn with_chain(self, chain: &str) -> Self {
+        Authority {
+            chain: chain.to_owned(),
+            ..self
+        }
     }
 
     /// Loads a CA from its certificate (DER) and its key (PEM).
@@ -109,14 +153,23 @@ impl Authority {
                 "the key does not belong to the authority's certificate",
             ));
         }
+        let constraints = parsed.basic_constraints().ok().flatten();
+        let path_length = constraints.and_then(|found| found.value.path_len_constraint);
         Ok(Authority {
+            may_have_below: path_length != Some(0),
+            chain: String::new(),
             issuer: Issuer::from_ca_cert_der(&certificate.into(), key).map_err(LoadError::Issue)?,
             ends,
         })
     }
 
     /// Generates a key and issues a certificate for it.
-    pub(super) fn issue(&self, kind: Kind<'_>, now: OffsetDateTime) -> Result<Issued, Error> {
+    pub(super) fn issue(
+        &self,
+        kind: Kind<'_>,
+        key_kind: KeyKind,
+        now: OffsetDateTime,
+    ) -> Result<Issued, Error> {
         let (name, days, usage) = match kind {
             Kind::Server(host) if host.len() > 64 => (
                 "coaps-gateway",
@@ -134,10 +187,10 @@ impl Authority {
         if let Kind::Server(host) = kind {
             params.subject_alt_names = server_names(host)?;
         }
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        let key = key_kind.generate()?;
+        let own = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Issued {
-            certificate,
+            certificate: format!("{own}{}", self.chain),
             private_key: Zeroizing::new(key.serialize_pem()),
         })
     }

@@ -1,7 +1,11 @@
 //! With real files in a temporary directory.
 
 use super::*;
-use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
+use crate::credentials::{
+    CertificateChain, ClientPolicy, KeyType, PrivateKey, ServerCredentials, ServerIdentity,
+    Validity, certificates, own_certificate,
+};
+use crate::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use rustls_pki_types::UnixTime;
 use std::fs;
 use time::Duration;
@@ -14,6 +18,7 @@ fn options(directory: &Path, devices: &[&str]) -> MakeOptions {
         directory: directory.to_owned(),
         host: "gateway.example".into(),
         devices,
+        ..MakeOptions::default()
     }
 }
 
@@ -39,6 +44,122 @@ fn the_gateway_accepts_the_certificates_that_are_made() {
     // The gateway's own certificate is for servers: a client is rejected with it.
     let own = files::read_certificate(&made.server.certificate).unwrap();
     assert_eq!(policy.verify_leaf(&own, unix(NOW)).unwrap_err().alert(), 42);
+}
+
+#[test]
+fn certificates_with_each_kind_of_key_are_accepted_and_found_in_the_registry() {
+    let directory = tempfile::tempdir().unwrap();
+    for kind in KeyKind::ALL {
+        assert_eq!(kind.to_string().parse(), Ok(kind));
+        let name = kind.to_string();
+        let options = MakeOptions {
+            device_key: kind,
+            ..options(directory.path(), &[&name])
+        };
+        let made = make(&options, NOW).unwrap();
+        let anchors = fs::read(&made.ca.certificate).unwrap();
+        let policy = ClientPolicy::new(Some(&anchors), Validity::Check).unwrap();
+        let device = files::read_certificate(&made.devices[0].certificate).unwrap();
+        assert_eq!(policy.verify_leaf(&device, unix(NOW)), Ok(()), "{kind}");
+        let CertificateId { sha256, sha3 } = CertificateId::of(&device);
+        for fingerprint in [Fingerprint::Sha256(sha256), Fingerprint::Sha3(sha3)] {
+            let device = Device {
+                name: name.as_str().into(),
+                token: AccessToken::new("TOKEN").unwrap(),
+            };
+            let mut registry = Registry::default();
+            // As it is written in the registry.
+            let fingerprint = fingerprint.to_string().parse().unwrap();
+            registry.add(device, &[fingerprint]).unwrap();
+            let found = registry.find(&made.devices[0].id).unwrap();
+            assert_eq!(&*found.name, name);
+        }
+    }
+    assert!("P256".parse::<KeyKind>().is_ok());
+    assert!("rsa1024".parse::<KeyKind>().is_err());
+}
+
+#[test]
+fn the_gateway_may_have_a_key_on_each_curve_and_an_rsa_key_beside_it() {
+    for kind in KeyKind::ALL {
+        let directory = tempfile::tempdir().unwrap();
+        let options = MakeOptions {
+            server_key: kind,
+            with_rsa_server: true,
+            ..options(directory.path(), &[])
+        };
+        let made = match make(&options, NOW) {
+            Ok(made) => made,
+            Err(error) => {
+                assert!(!kind.is_elliptic(), "{error}");
+                assert!(
+                    error.to_string().contains(&format!("not {kind}")),
+                    "{error}"
+                );
+                assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+                continue;
+            }
+        };
+        assert!(kind.is_elliptic());
+        ServerCredentials::from_pem(
+            &fs::read(&made.server.certificate).unwrap(),
+            &fs::read(&made.server.private_key).unwrap(),
+        )
+        .unwrap();
+        let rsa = made.rsa_server.unwrap();
+        assert!(rsa.certificate.ends_with("server-rsa.pem"));
+        let chain = fs::read(&rsa.certificate).unwrap();
+        let chain = CertificateChain::from_pem(&chain, KeyType::Rsa).unwrap();
+        let key = fs::read(&rsa.private_key).unwrap();
+        let key = PrivateKey::from_pem(&key, KeyType::Rsa).unwrap();
+        ServerIdentity::pair(chain, key).unwrap();
+    }
+}
+
+#[test]
+fn an_intermediate_follows_the_certificates_that_it_issues() {
+    let directory = tempfile::tempdir().unwrap();
+    let wanted = |devices: &[&str]| MakeOptions {
+        with_intermediate: true,
+        ..options(directory.path(), devices)
+    };
+    let first = make(&wanted(&["a"]), NOW).unwrap();
+    let second = make(&wanted(&["a", "b"]), NOW).unwrap();
+    let intermediate = second.intermediate.unwrap();
+    assert!(intermediate.existed);
+    assert_eq!(first.intermediate.unwrap().id, intermediate.id);
+    let anchors = fs::read(&first.ca.certificate).unwrap();
+    let policy = ClientPolicy::new(Some(&anchors), Validity::Check).unwrap();
+    for device in &second.devices {
+        let chain = certificates(&fs::read(&device.certificate).unwrap()).unwrap();
+        let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+        assert_eq!(policy.verify(&chain, unix(NOW)), Ok(chain.clone()));
+        assert_eq!(chain.len(), 2);
+        assert!(policy.verify(&chain[..1], unix(NOW)).is_err());
+        assert_eq!(own_certificate(&chain), Ok(chain[0]));
+        assert_eq!(CertificateId::of(chain[0]), device.id);
+        let reversed: Vec<&[u8]> = chain.iter().rev().copied().collect();
+        assert!(
+            own_certificate(&reversed)
+                .unwrap_err()
+                .contains("must be the first")
+        );
+    }
+    let server = ServerCredentials::from_pem(
+        &fs::read(&second.server.certificate).unwrap(),
+        &fs::read(&second.server.private_key).unwrap(),
+    );
+    assert_eq!(server.unwrap().ecdsa.chain.len(), 2);
+    // A CA that was made without it can't have one.
+    let other = tempfile::tempdir().unwrap();
+    make(&options(other.path(), &[]), NOW).unwrap();
+    let options = MakeOptions {
+        directory: other.path().to_owned(),
+        ..wanted(&[])
+    };
+    let error = make(&options, NOW).unwrap_err();
+    assert!(error.to_string().contains("pathlen:0"), "{error}");
+    assert!(!other.path().join("intermediate.pem").exists());
 }
 
 #[test]
@@ -125,6 +246,8 @@ fn invalid_device_names_and_hosts_are_rejected_before_anything_is_written() {
         "-rf",
         "ca",
         "Server",
+        "server-rsa",
+        "intermediate",
         "a b",
         "a\n",
         "ä",
@@ -221,7 +344,7 @@ fn the_host_may_be_a_name_or_an_address_and_local_names_are_always_included() {
 #[test]
 fn a_file_created_by_another_process_meanwhile_is_not_overwritten() {
     let directory = tempfile::tempdir().unwrap();
-    let (_, issued) = Authority::new(NOW).unwrap();
+    let (_, issued) = Authority::new(NOW, false).unwrap();
     let (certificate, key) = files::paths(directory.path(), "a");
     fs::write(&key, "another's key").unwrap();
     assert!(files::write_pair(directory.path(), "a", &issued).is_err());

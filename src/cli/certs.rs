@@ -19,10 +19,20 @@ pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
             directory: args.out,
             host: args.host,
             devices: args.devices,
+            device_key: args.key_type,
+            server_key: args.server_key_type,
+            with_rsa_server: args.rsa_server,
+            with_intermediate: args.intermediate,
         },
         today()?,
     )?;
-    for one in [&made.ca, &made.server].into_iter().chain(&made.devices) {
+    let all = [
+        Some(&made.ca),
+        made.intermediate.as_ref(),
+        Some(&made.server),
+        made.rsa_server.as_ref(),
+    ];
+    for one in all.into_iter().flatten().chain(&made.devices) {
         print_made(one, out)?;
     }
     if made.server.existed {

@@ -1,7 +1,9 @@
 //! `check`: prints every mistake, or a summary.
 
 use super::{Outcome, configure, limits, print_warning};
+use crate::credentials::ServerIdentity;
 use crate::device::{CertificateId, Fingerprint};
+use crate::dtls::Versions;
 use std::io::Write;
 use std::path::Path;
 
@@ -10,7 +12,6 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     for warning in warnings {
         print_warning(&warning.to_string());
     }
-    let own = CertificateId::of(config.server.certificate());
     let devices = config.registry.len();
     // Finds mistakes that only the setup of both sides finds. Nothing is bound, and nothing is connected to.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -36,15 +37,35 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
         Some(address) => writeln!(out, "  admin           {address} (TCP)")?,
         None => writeln!(out, "  admin           off (listen.admin)")?,
     }
-    writeln!(
-        out,
-        "  certificate     SHA-256 {}",
-        Fingerprint::Sha256(own.sha256)
-    )?;
+    identity(out, "certificate    ", &config.server.ecdsa)?;
+    if let Some(rsa) = &config.server.rsa {
+        identity(out, "RSA certificate", rsa)?;
+    }
+    if config.dtls.versions != Versions::Only13 {
+        match config.dtls.connection_id {
+            0 => writeln!(
+                out,
+                "  connection IDs  off (dtls.connection_id): a device whose NAT moves it makes a new handshake"
+            )?,
+            length => writeln!(out, "  connection IDs  {length} bytes, with DTLS 1.2")?,
+        }
+    }
     writeln!(out, "  devices         {devices}")?;
     writeln!(out, "  upstream        {}", config.upstream.url)?;
     if let Some(url) = &config.upstream.http_url {
         writeln!(out, "  large bodies    {url}")?;
     }
     Ok(())
+}
+
+/// One certificate of the gateway, and what is sent with it.
+fn identity(out: &mut impl Write, what: &str, identity: &ServerIdentity) -> std::io::Result<()> {
+    let own = CertificateId::of(identity.certificate());
+    let fingerprint = Fingerprint::Sha256(own.sha256);
+    write!(out, "  {what} SHA-256 {fingerprint}")?;
+    let bytes: usize = identity.chain.iter().map(Vec::len).sum();
+    match identity.chain.len() {
+        1 => writeln!(out),
+        several => writeln!(out, " ({several} certificates, {bytes} bytes)"),
+    }
 }

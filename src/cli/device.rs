@@ -13,6 +13,7 @@ pub(super) use args::DeviceArgs;
 use super::{Failed, Outcome, certs, fingerprint, print_error, print_mistakes, print_warning};
 use crate::authority;
 use crate::config::{ListedDevice, RegistryFile, Warning, is_device_name};
+use crate::credentials::own_certificate;
 use crate::device::{CertificateId, Fingerprint};
 use crate::shown::Shown;
 use args::{AddArgs, DeviceCommand, RemoveArgs};
@@ -125,7 +126,7 @@ fn add(args: &AddArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
     refuse_duplicate(&registry, &args.name, &fingerprints)?;
 
     let made = if args.identity.new_certificate {
-        let made = authority::add_device(&args.certs, &args.name, certs::today()?)?;
+        let made = authority::add_device(&args.certs, &args.name, args.key_type, certs::today()?)?;
         fingerprints = both(made.id);
         Some(made)
     } else {
@@ -211,17 +212,14 @@ fn both(id: CertificateId) -> Vec<Fingerprint> {
     vec![Fingerprint::Sha256(id.sha256), Fingerprint::Sha3(id.sha3)]
 }
 
-/// The fingerprints of the only certificate in a file.
+/// The fingerprints of the device's certificate in a file.
 fn of_certificate(path: &Path) -> Result<CertificateId, Failed> {
     let shown = Shown::path(path);
     let all = fingerprint::read(path).map_err(|reason| format!("{shown}: {reason}"))?;
-    match all.as_slice() {
-        [only] if x509_parser::parse_x509_certificate(only).is_ok() => Ok(CertificateId::of(only)),
-        [_] => Err(format!("{shown}: the certificate is malformed").into()),
-        several => Err(format!(
-            "{shown} holds {} certificates; leave only the device's own, or give its --fingerprint \
-             (coaps-gateway fingerprint {shown})",
-            several.len()
+    match own_certificate(&all) {
+        Ok(own) => Ok(CertificateId::of(own)),
+        Err(reason) => Err(format!(
+            "{shown}: {reason}; --fingerprint takes what `coaps-gateway fingerprint {shown}` prints"
         )
         .into()),
     }

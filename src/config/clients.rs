@@ -81,6 +81,13 @@ pub(super) fn read(reader: &mut Reader, clients: &Clients, now: UnixTime) -> Opt
     let lists = &clients.revocation_lists;
     revocation_lists(reader, lists, policy.as_mut(), now);
     warn_of_ended_anchors(reader, policy.as_ref(), now);
+    for (name, key) in policy.iter().flat_map(ClientPolicy::useless_authorities) {
+        let message = format!(
+            "the authority {name:?} has {key}: what it signs does not count (RSA from 2048 to 8192 bits, P-256, P-384, P-521 \
+             and Ed25519 do)"
+        );
+        reader.warn(TRUST_ANCHORS, message);
+    }
     policy
 }
 

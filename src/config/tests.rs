@@ -38,6 +38,7 @@ impl Place {
             directory: directory.path().join("certs"),
             host: "localhost".into(),
             devices: vec!["meter-17".into()],
+            ..MakeOptions::default()
         };
         make(
             &order,

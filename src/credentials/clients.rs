@@ -68,6 +68,12 @@ impl ClientPolicy {
         self.chain.is_some()
     }
 
+    /// The authorities with whose keys no signature counts, and why.
+    pub fn useless_authorities(&self) -> impl Iterator<Item = (&str, &str)> {
+        let issuers = self.chain.iter().flat_map(|chain| &chain.issuers);
+        issuers.filter_map(|issuer| Some((&*issuer.display_name, issuer.useless_key()?)))
+    }
+
     /// When each trust anchor, intermediate and revocation list expires.
     pub fn expiries(&self) -> impl Iterator<Item = Expiry> {
         let chain = self.chain.iter();

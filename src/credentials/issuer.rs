@@ -4,6 +4,8 @@ use super::period::{Period, display_name};
 use webpki::ALL_VERIFICATION_ALGS;
 use x509_parser::asn1_rs::{Any, BitString, FromDer};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// An authority's name, key and period.
 #[derive(Clone)]
@@ -16,6 +18,8 @@ pub(super) struct Issuer {
     pub(super) display_name: String,
     pub(super) period: Period,
     signs_lists: bool,
+    /// Why no signature with its key counts.
+    useless_key: Option<String>,
 }
 
 /// The result of verifying a signature.
@@ -41,7 +45,13 @@ impl Issuer {
             display_name: display_name(certificate.subject()),
             period: Period::of(certificate.validity()),
             signs_lists,
+            useless_key: useless_key(certificate.public_key()),
         }
+    }
+
+    /// Why no signature with its key counts, in a few words; `None`: they do.
+    pub(super) fn useless_key(&self) -> Option<&str> {
+        self.useless_key.as_deref()
     }
 
     /// Whether it has this name and key, both DER without the outer tag and length.
@@ -70,6 +80,22 @@ impl Issuer {
             None => Signature::UnsupportedAlgorithm,
         }
     }
+}
+
+/// What is wrong with the type or size of an authority's key.
+fn useless_key(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
+    if let Ok(PublicKey::RSA(rsa)) = key.parsed() {
+        let bits = rsa.key_size();
+        return match bits {
+            2048..=8192 => None,
+            _ => Some(format!("an RSA key of {bits} bits")),
+        };
+    }
+    let (algorithm, _) = key_parts(key.raw)?;
+    let is_known = ALL_VERIFICATION_ALGS
+        .iter()
+        .any(|known| known.public_key_alg_id().as_ref() == algorithm);
+    (!is_known).then(|| "a key of a kind that is not supported".to_owned())
 }
 
 /// What was signed of a certificate (DER), by which algorithm, and the signature, as [`Issuer::verify`] takes them.

@@ -2,6 +2,8 @@
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error, PemObject, SectionKind};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 use zeroize::Zeroize;
 
 /// What is wrong with a PEM file.
@@ -50,6 +52,25 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, P
         (true, true) => Err(PemError::KeyForCertificate),
         (true, false) => Err(absent(pem, "CERTIFICATE", "x509")),
     }
+}
+
+/// A device's own certificate among those of a file: the only one, or the first one if authorities follow.
+pub(crate) fn own_certificate<D: AsRef<[u8]>>(all: &[D]) -> Result<&[u8], &'static str> {
+    let is_authority = |der: &[u8]| match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate.is_ca()),
+        Ok(_) | Err(_) if all.len() == 1 => Err("the certificate is malformed"),
+        Ok(_) | Err(_) => Err("a certificate in it is malformed"),
+    };
+    let (own, others) = all.split_first().ok_or("there is no certificate in it")?;
+    let own_is_authority = is_authority(own.as_ref())?;
+    for other in others {
+        if own_is_authority || !is_authority(other.as_ref())? {
+            return Err(
+                "of several certificates in it the device's own must be the first, and the others authorities'",
+            );
+        }
+    }
+    Ok(own.as_ref())
 }
 
 /// All revocation lists of a PEM file, in order, as DER. Other sections are ignored.

@@ -74,6 +74,7 @@ pub async fn run(
             directory: options.directory.clone(),
             host: "localhost".to_owned(),
             devices: DEVICES.map(|(name, _)| name.to_owned()).into(),
+            ..authority::MakeOptions::default()
         },
         options.today,
     )?;

@@ -47,7 +47,11 @@ fn run(arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
         }
         Command::Run(plan) => plan,
     };
-    let mut sessions = Sessions::default();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where the clock begins is of no importance"
+    )]
+    let mut sessions = Sessions::new(std::time::Instant::now())?;
     for connection in 0..=plan.initial.resume_count {
         let options = match connection {
             0 => &plan.initial,

@@ -62,6 +62,10 @@ pub(crate) struct Options {
     pub(crate) expect_extended_master_secret: bool,
     pub(crate) expect_session_id: bool,
     pub(crate) expect_session_miss: bool,
+    /// There are no tickets.
+    pub(crate) no_ticket: bool,
+    /// They are announced, and empty.
+    pub(crate) skip_ticket: bool,
 
     pub(crate) mtu: Option<usize>,
     pub(crate) first_timeout: Duration,
@@ -105,6 +109,8 @@ impl Default for Options {
             expect_extended_master_secret: false,
             expect_session_id: false,
             expect_session_miss: false,
+            no_ticket: false,
+            skip_ticket: false,
             mtu: None,
             // The runner's schedule starts here.
             first_timeout: Duration::from_millis(400),

@@ -2,6 +2,9 @@
 
 mod config;
 mod established;
+mod sessions;
+
+pub(crate) use sessions::Sessions;
 
 use crate::failure::Failure;
 use crate::options::Options;
@@ -11,22 +14,18 @@ use dtls_server::config::Config;
 use dtls_server::cookie::{CookieReply, Cookies, FragmentedHello};
 use dtls_server::crypto::random::{Random, SystemRandom};
 use dtls_server::established::protect;
-use dtls_server::handshake::{Complete, Handshake, LastFlight, Outcome, Start};
+use dtls_server::handshake::{ClientVerifier, Complete, Handshake, LastFlight, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
 use dtls_server::message::{HandshakeType, fragments};
 use dtls_server::reassembly::{Message, Reassembly};
 use dtls_server::record::{ContentType, records};
-use dtls_server::resumption::Session;
+use dtls_server::resumption::{Session, Ticket};
 use dtls_server::suite::CipherSuite;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// DTLS 1.3, as supported_versions names it.
 const DTLS_1_3: u16 = 0xfefc;
-
-/// The sessions that can be resumed, by id.
-pub(crate) type Sessions = HashMap<Vec<u8>, Session>;
 
 /// What has happened, in order.
 #[derive(Debug)]
@@ -67,6 +66,30 @@ pub(crate) struct Server<'a> {
     alert: Option<Alert>,
     /// The client's certificates.
     chain: Vec<Vec<u8>>,
+}
+
+/// Judges the client as the test wants it, and gives it a ticket.
+struct Verifier<'a> {
+    options: &'a Options,
+    sessions: &'a mut Sessions,
+    chain: &'a mut Vec<Vec<u8>>,
+}
+
+impl ClientVerifier for Verifier<'_> {
+    fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription> {
+        *self.chain = chain.iter().map(|one| one.to_vec()).collect();
+        match self.options.refuse_certificate {
+            true => Err(self.options.refusal),
+            false => Ok(()),
+        }
+    }
+
+    fn ticket(&mut self, session: &Session) -> Option<Ticket> {
+        match self.options.skip_ticket {
+            true => None,
+            false => self.sessions.seal(session),
+        }
+    }
 }
 
 impl<'a> Server<'a> {
@@ -127,15 +150,12 @@ impl<'a> Server<'a> {
             Phase::Cookie(..) => self.receive_cookie(now, datagram),
             Phase::Hello(_) => self.receive_hello(now, datagram),
             Phase::Handshake(handshake) => {
-                let chain = &mut self.chain;
-                let is_refused = self.options.refuse_certificate;
-                handshake.receive(now, datagram, &mut |certificates: &[&[u8]]| {
-                    *chain = certificates.iter().map(|one| one.to_vec()).collect();
-                    match is_refused {
-                        true => Err(self.options.refusal),
-                        false => Ok(()),
-                    }
-                });
+                let mut verifier = Verifier {
+                    options: self.options,
+                    sessions: self.sessions,
+                    chain: &mut self.chain,
+                };
+                handshake.receive(now, datagram, &mut verifier);
                 self.drain()
             }
             Phase::Established(association, last_flight) => {
@@ -207,14 +227,14 @@ impl<'a> Server<'a> {
         if let Err(error) = SystemRandom.fill(&mut session_id) {
             return vec![Event::Failed(Failure::failed(error.to_string()))];
         }
-        let resumed = parsed.and_then(|hello| self.sessions.get(hello.session_id));
+        let resumed = self.sessions.named(hello, &self.config);
         let start = Start {
             config: &self.config,
             hello,
             record_sequence,
             own_connection_id: &[],
             session_id: &session_id,
-            resumed,
+            resumed: resumed.as_ref(),
         };
         let handshake = Handshake::new(now, &start, &mut SystemRandom);
         self.phase = Phase::Handshake(Box::new(handshake));
@@ -253,7 +273,7 @@ impl<'a> Server<'a> {
             is_resumed,
         });
         if let Some(session) = session {
-            self.sessions.insert(session.id().to_vec(), session);
+            self.sessions.insert(session);
         }
         self.phase = Phase::Established(Box::new(association), last_flight);
         let data = application_data.into_iter().map(Event::ApplicationData);

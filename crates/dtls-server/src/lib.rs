@@ -28,21 +28,23 @@
 //! Until a handshake has keys, its messages are plaintext, and a datagram from the client's address may be of anyone who knows
 //! that address: its port, that it is shaking hands now, and the number of the next message, which is always the same.
 //!
-//! What such a forger sends has no effect, as long as it is not a whole handshake message: no fragment, whatever its length,
-//! offset, type, number or bytes, no alert, ChangeCipherSpec, application data, record of epoch 1 or repeated hello ends a
-//! handshake, stops it, or makes it keep more than its bound. Only who forges four fragments between each two of the client's,
-//! again and again, keeps a message that is in fragments from becoming complete.
+//! What such a forger sends has no effect, as long as it is neither a whole handshake message nor takes the place of a whole
+//! fragment of the client's: no other fragment, whatever its length, offset, type, number or bytes, no alert, ChangeCipherSpec,
+//! application data, record of epoch 1 or repeated hello ends a handshake, stops it, or makes it keep more than its bound. Only
+//! who forges several fragments between each two of the client's, again and again, keeps a message that is in fragments from
+//! becoming complete.
 //!
-//! A **whole forged message** ends this one handshake if it comes before the client's: one of any type in the place of the
-//! next one, or a message that clients send a place or two later (a forged ClientKeyExchange, with which the client's
-//! CertificateVerify then does not agree). No DTLS 1.2 server can tell it from the client's, as nothing in it is secret; RFC
-//! 6347 §4.1.2.7 is about records that have a MAC. It could be dropped in silence instead, in the hope that another follows; but
-//! then each device whose certificate is unknown, expired or broken would wait for its own timeout instead of for an alert, and
-//! would take a place for as long. OpenSSL, BoringSSL and Californium decide likewise. The forger gains one repetition: the
-//! client's next hello begins another handshake, and neither an established session nor another client is concerned. It could
-//! as well forge an alert to the client.
+//! A **whole forged message** ends this one handshake if it comes before the client's: one of any type in the place of
+//! the next one, or a message that clients send a place or two later (a forged ClientKeyExchange, with which the client's
+//! CertificateVerify then does not agree). So does a forged fragment of the length and place of one of the client's, if the
+//! forger guesses the message's length too. No DTLS 1.2 server can tell it from the client's, as nothing in it is secret; RFC 6347
+//! §4.1.2.7 is about records that have a MAC. It could be dropped in silence instead, in the hope that another follows;
+//! but then each device whose certificate is unknown, expired or broken would wait for its own timeout instead of for an
+//! alert, and would take a place for as long. OpenSSL, BoringSSL and Californium decide likewise. The forger gains one
+//! repetition: the client's next hello begins another handshake, and neither an established session nor another client is
+//! concerned. It could as well forge an alert to the client.
 //!
-//! Who is **on the path** can drop datagrams, so no handshake completes against its will. It gets neither keys nor a session:
+//! An attacker **on the path** can drop datagrams, so that no handshake completes. It gets neither keys nor a session:
 //! the client's signature covers every message, and both Finished cover them again.
 //!
 //! # A server to begin with

@@ -2,7 +2,8 @@
 //! knows which of its bytes are there. Fragments may overlap, come in any order and any number of times.
 //!
 //! Until the keys are in use, fragments can be forged by everything that can send from the client's address. None of them may
-//! end the handshake or stop it, as long as no whole message is forged that the client could have sent:
+//! end the handshake or stop it, as long as no message is forged that the client could have sent, nor a whole fragment of one
+//! that the client sends in fragments:
 //!
 //! * A fragment of another type or total length than those before it, or with other bytes where they overlap, does not touch
 //!   them. It begins a buffer of its own, and the message is taken from the buffer that is complete first. If these get too
@@ -155,24 +156,31 @@ impl Reassembly {
             });
         }
         self.count = self.count.saturating_add(1);
-        let mut is_kept = false;
-        // It may go on what the client has sent as well as what was forged.
-        for buffer in self
+        // It may go on what the client has sent as well as what was forged. Unless it goes on something that nothing contradicts,
+        // it may also be the first one of the client's.
+        let (mut is_kept, mut begins) = (false, true);
+        let same = self
             .buffers
             .iter_mut()
-            .filter(|buffer| buffer.is_of(&header))
-        {
-            is_kept |= buffer.insert(fragment, is_ahead, self.count);
+            .filter(|buffer| buffer.is_of(&header));
+        for buffer in same {
+            if buffer.insert(fragment, is_ahead, self.count) {
+                is_kept = true;
+                begins &= buffer.is_contradicted();
+            }
         }
-        if is_kept {
+        if !begins {
             return Insertion::Kept;
         }
         let buffer = Buffer::new(fragment, length, is_ahead, self.count);
-        if !self.make_room(&buffer) {
-            return Insertion::Dropped(Reason::NoRoom);
+        if self.make_room(&buffer) {
+            self.buffers.push(buffer);
+            return Insertion::Kept;
         }
-        self.buffers.push(buffer);
-        Insertion::Kept
+        match is_kept {
+            true => Insertion::Kept,
+            false => Insertion::Dropped(Reason::NoRoom),
+        }
     }
 
     /// Takes the next message if it is complete. One of an `expected` type comes before any other.

@@ -9,7 +9,7 @@
 use dtls_server::alert::{Alert, AlertDescription};
 use dtls_server::association::Discard;
 use dtls_server::handshake::HandshakeError;
-use dtls_server::message::HandshakeType;
+use dtls_server::message::{HandshakeType, fragments};
 use dtls_server::reassembly;
 use dtls_server::record::{ContentType, DTLS_1_2, MAX_CONTENT, records, write_plaintext};
 use dtls_test_client::{
@@ -110,6 +110,31 @@ fn class_34_fragments_of_later_messages_do_not_stop_a_handshake() {
         }
     }
     assert_completes_in_spite_of(&forged);
+}
+
+#[test]
+fn class_34_parts_of_messages_that_come_as_a_whole_do_not_stop_a_handshake() {
+    let mut server = Server::new();
+    let (mut client, flight) = second_flight(&mut server, options());
+    let records: Vec<_> = flight.iter().flat_map(|one| records(one, 0)).collect();
+    let messages = records
+        .iter()
+        .filter(|record| record.epoch == 0 && record.content_type == ContentType::HANDSHAKE);
+    let messages = messages.flat_map(|record| fragments(record.fragment).flatten());
+    let mut count = 0;
+    for header in messages.map(|message| message.header) {
+        for offset in [0, 5] {
+            let (kind, seq, length) = (header.message_type, header.message_seq, header.length);
+            let part = fragment(kind, seq, length, offset, &[0xff; 3]);
+            assert!(server.receive(&part).is_empty());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 6);
+    exchange(&mut server, &mut client, flight);
+    assert_eq!(server.failure, None);
+    assert!(server.is_connected() && client.is_connected());
+    exchange_data(&mut server, &mut client);
 }
 
 #[test]

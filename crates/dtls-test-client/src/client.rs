@@ -287,6 +287,10 @@ impl Client {
                 let alert = Alert::fatal(AlertDescription::USER_CANCELED);
                 Part::Protected(ContentType::ALERT, alert.encode().to_vec())
             }
+            Move::PathChallenge => {
+                self.association.as_ref()?;
+                Part::Protected(ContentType::RETURN_ROUTABILITY_CHECK, vec![0; 9])
+            }
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::ConfigFile;
 use super::token::TokenArgs;
+use crate::authority::KeyKind;
 use crate::device::Fingerprint;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -73,6 +74,9 @@ pub(super) struct AddArgs {
     /// Where `coaps-gateway certs --out DIR` made the CA that signs --new-certificate
     #[arg(long, value_name = "DIR", default_value = "certs")]
     pub(super) certs: PathBuf,
+    /// The key of --new-certificate: p256, p384, p521, rsa2048, rsa3072 or ed25519
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(super) key_type: KeyKind,
     #[command(flatten)]
     pub(super) config: ConfigFile,
 }

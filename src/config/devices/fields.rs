@@ -3,7 +3,7 @@
 use super::super::file::{self, WatchedFile};
 use super::entry::{Entry, is_device_name};
 use super::registry_reader::{Mode, RegistryReader};
-use crate::credentials::certificates;
+use crate::credentials::{certificates, own_certificate};
 use crate::device::{AccessToken, CertificateId, Fingerprint};
 use crate::shown::Shown;
 use std::path::Path;
@@ -193,20 +193,11 @@ impl RegistryReader<'_> {
     }
 }
 
-/// Both fingerprints of the only certificate in a PEM file, so that a second device with the other one is noticed.
+/// Both fingerprints of the device's certificate in a PEM file, so that a second device with the other one is noticed.
 fn of_certificate(path: &Path, watched: &mut Vec<WatchedFile>) -> Result<Vec<Fingerprint>, String> {
     let contents = file::read(path, LARGEST_PART, watched)
         .map_err(|reason| format!("can't be read: {reason}"))?;
     let all = certificates(&contents.bytes).map_err(|error| error.to_string())?;
-    match all.as_slice() {
-        [only] if x509_parser::parse_x509_certificate(only).is_ok() => {
-            let CertificateId { sha256, sha3 } = CertificateId::of(only);
-            Ok(vec![Fingerprint::Sha256(sha256), Fingerprint::Sha3(sha3)])
-        }
-        [_] => Err("the certificate is malformed".to_owned()),
-        several => Err(format!(
-            "it holds {} certificates; leave only the device's own",
-            several.len()
-        )),
-    }
+    let CertificateId { sha256, sha3 } = CertificateId::of(own_certificate(&all)?);
+    Ok(vec![Fingerprint::Sha256(sha256), Fingerprint::Sha3(sha3)])
 }

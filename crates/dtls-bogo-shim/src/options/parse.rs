@@ -103,6 +103,8 @@ fn apply(
         "-expect-extended-master-secret" => options.expect_extended_master_secret = true,
         "-expect-session-id" => options.expect_session_id = true,
         "-expect-session-miss" => options.expect_session_miss = true,
+        "-no-ticket" => options.no_ticket = true,
+        "-skip-ticket" => options.skip_ticket = true,
 
         "-mtu" => options.mtu = Some(number(flag, value)?),
         "-initial-timeout-duration-ms" => {
@@ -140,11 +142,12 @@ fn ignore(
         | "-implicit-handshake"
         | "-no-op-extra-handshake"
         | "-no-server-name-ack"
-        | "-no-ticket"
         | "-no-tls1"
         | "-no-tls11"
         | "-renegotiate-freely"
-        | "-use-early-callback" => Ok(()),
+        | "-use-early-callback"
+        | "-use-ticket-aead-callback"
+        | "-use-ticket-callback" => Ok(()),
         "-expect-curve-id"
         | "-expect-peer-signature-algorithm"
         | "-expect-server-name"

@@ -21,6 +21,7 @@ pub(super) fn build(options: &Options, speaks_dtls13: bool) -> Result<Config, Fa
             },
         )
         .connection_id_length(None)
+        .session_tickets(!options.no_ticket)
         .speaks_dtls13(speaks_dtls13)
         .timeouts(options.first_timeout, LONGEST_TIMEOUT);
     if let Some(mtu) = options.mtu {

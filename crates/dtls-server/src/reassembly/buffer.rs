@@ -12,6 +12,8 @@ pub(super) struct Buffer {
     /// As if the message were not fragmented.
     header: Header,
     came_ahead: bool,
+    /// Whether a fragment of the same message had other bytes.
+    is_contradicted: bool,
     /// The number of the fragment that it began with.
     oldest: u64,
     /// The number of the last fragment that was added.
@@ -42,6 +44,7 @@ impl Buffer {
         let mut buffer = Buffer {
             header,
             came_ahead,
+            is_contradicted: false,
             oldest: number,
             newest: number,
             bytes,
@@ -71,6 +74,10 @@ impl Buffer {
 
     pub(super) const fn came_ahead(&self) -> bool {
         self.came_ahead
+    }
+
+    pub(super) const fn is_contradicted(&self) -> bool {
+        self.is_contradicted
     }
 
     /// Which one is taken if several are complete: the highest. What came in its turn comes before what may have been forged at
@@ -115,6 +122,7 @@ impl Buffer {
             .zip(fragment.body)
             .zip(offset..);
         if !there.all(|((byte, new), index)| byte == new || !self.has(index)) {
+            self.is_contradicted = true;
             return false;
         }
         self.came_ahead &= is_ahead;

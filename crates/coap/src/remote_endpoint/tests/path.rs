@@ -106,5 +106,7 @@ fn non_confirmable_and_parallel_requests_do_not_confirm_the_path() {
         bench.post(Type::Confirmable, message_id);
         bench.request();
     }
+    bench.answered(Type::Confirmable, 9);
+    bench.answered(Type::NonConfirmable, 10);
     assert_eq!(bench.out, []);
 }
