@@ -25,10 +25,10 @@ void give_up(const char *what, int error)
     exit(2);
 }
 
-void wait_readable(int socket, int milliseconds)
+int wait_readable(int socket, int milliseconds)
 {
     struct pollfd one = { socket, POLLIN, 0 };
-    poll(&one, 1, milliseconds);
+    return poll(&one, 1, milliseconds) > 0;
 }
 
 int from_hex(const char *text, unsigned char *bytes, size_t size)

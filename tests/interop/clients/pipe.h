@@ -29,8 +29,8 @@ int client_move(int socket);
 /* Sends close_notify. */
 void client_close(void);
 
-/* Waits until the socket can be read, or for `milliseconds`. */
-void wait_readable(int socket, int milliseconds);
+/* Waits until the socket can be read, or for `milliseconds`. Returns whether it can be read. */
+int wait_readable(int socket, int milliseconds);
 /* Reads hexadecimal digits. Returns the number of bytes, or -1. */
 int from_hex(const char *text, unsigned char *bytes, size_t size);
 /* Prints an error to standard error, and exits. */

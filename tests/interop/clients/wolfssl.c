@@ -47,35 +47,37 @@ void client_init(const struct options *given)
         give_up("this build has no connection IDs and no MTU", 0);
 }
 
-int client_connect(int socket, int resume, char *text, size_t size)
+/* A connection that has sent nothing. */
+static void begin(int resume)
 {
-    int result;
-    descriptor = socket;
     if (ssl)
         wolfSSL_free(ssl);
     ssl = wolfSSL_new(context);
     if (!ssl)
         give_up("connection", 0);
-    must(wolfSSL_set_fd(ssl, socket), "socket");
+    must(wolfSSL_set_fd(ssl, descriptor), "socket");
     wolfSSL_dtls_set_using_nonblock(ssl, 1);
     /* It fails if the session has no id. */
     if (resume && session)
         wolfSSL_set_session(ssl, session);
+}
+
+int client_connect(int socket, int resume, char *text, size_t size)
+{
+    int result;
     time_t start = time(NULL);
-    for (;;) {
-        time_t sent = time(NULL);
-        result = wolfSSL_connect(ssl);
+    descriptor = socket;
+    begin(resume);
+    while ((result = wolfSSL_connect(ssl)) != WOLFSSL_SUCCESS) {
         int error = wolfSSL_get_error(ssl, result);
-        if (result == WOLFSSL_SUCCESS)
-            break;
         if (error != WOLFSSL_ERROR_WANT_READ || time(NULL) - start > 60) {
             snprintf(text, size, "%s", wolfSSL_ERR_reason_error_string((unsigned long) error));
             return -1;
         }
-        int timeout = wolfSSL_dtls_get_current_timeout(ssl);
-        wait_readable(socket, timeout * 1000);
-        if (time(NULL) - sent >= timeout)
-            wolfSSL_dtls_got_timeout(ssl);
+        /* It does not repeat its first hello: that takes a new connection. */
+        if (!wait_readable(socket, wolfSSL_dtls_get_current_timeout(ssl) * 1000)
+            && wolfSSL_dtls_got_timeout(ssl) != WOLFSSL_SUCCESS)
+            begin(resume);
     }
     if (session)
         wolfSSL_SESSION_free(session);
