@@ -10,10 +10,12 @@
 
 use serde_json::{Value, json};
 use test_support::admin::Admin;
+use test_support::certificates::Authority;
 use test_support::coap::{BLOCK1, BLOCK2, Message, OBSERVE, get, post};
+use test_support::lossy::{Direction, Fate, Lossy};
 use test_support::pipe::{Pipe, STACKS, Stack};
 use test_support::scrape::Scrape;
-use test_support::world::{Options, World};
+use test_support::world::{METER_TOKEN, Options, World};
 
 const SHARED: &str = "/simulator/devices/meter-17/attributes/shared";
 /// What a device with short records offers and gets.
@@ -266,4 +268,64 @@ fn a_session_is_resumed_with_a_connection_id_and_moves() {
     device.move_port();
     assert_post(&world, &mut device, "resumed and moved");
     assert_eq!(handshakes(&admin), 2.0);
+}
+
+#[test]
+fn a_handshake_succeeds_whichever_datagram_is_lost_doubled_or_late() {
+    let world = World::start();
+    let mut started = Vec::new();
+    for stack in STACKS {
+        for fate in [Fate::Lost, Fate::Doubled, Fate::Late] {
+            for direction in [Direction::ToGateway, Direction::ToDevice] {
+                // The third one of the gateway has the end of the handshake.
+                for number in 1..=3 {
+                    let link = Lossy::to(world.address, fate, direction, number);
+                    let device = stack.start(&world, link.address, &world.meter, &[]);
+                    let what = format!("{stack:?}: number {number} {direction:?} is {fate:?}");
+                    started.push((device, link, what));
+                }
+            }
+        }
+    }
+    for (mut device, link, what) in started {
+        device.await_connected();
+        assert_post(&world, &mut device, &what);
+        drop(link);
+    }
+}
+
+#[test]
+fn devices_may_have_keys_of_each_kind() {
+    // Of an authority that the gateway does not know: the registry alone decides.
+    let authority = Authority::new("Any CA");
+    let kinds = [
+        ("p256", &rcgen::PKCS_ECDSA_P256_SHA256),
+        ("p384", &rcgen::PKCS_ECDSA_P384_SHA384),
+        ("p521", &rcgen::PKCS_ECDSA_P521_SHA512),
+        ("rsa", &rcgen::PKCS_RSA_SHA256),
+        ("ed25519", &rcgen::PKCS_ED25519),
+    ];
+    let identities = kinds.map(|(name, algorithm)| authority.device_with(name, algorithm));
+    let entries = identities.each_ref().map(|identity| {
+        format!(
+            "[[device]]\nname = {:?}\nfingerprint = {:?}\ntoken = {METER_TOKEN:?}\n",
+            identity.name, identity.fingerprint
+        )
+    });
+    let world = World::with(&Options {
+        any_issuer: true,
+        devices: &entries.join("\n"),
+        ..Options::default()
+    });
+    for identity in &identities {
+        for stack in STACKS {
+            // Mbed TLS has no Ed25519.
+            if stack == Stack::MbedTls && identity.name == "ed25519" {
+                continue;
+            }
+            let (mut device, _) = stack.connect_with(&world, world.address, identity, &[]);
+            assert_post(&world, &mut device, &identity.name);
+            world.await_log(&format!("\"device\":\"{}\"", identity.name));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! cargo run -p dtls-test-client --example record -- FILE REMARK [rsa] [connection-id=none] [mtu=N]
 //! ```
 //!
-//! It writes its certificate to `FILE.pem`, prints its address, serves one client, and writes FILE when nothing has come for
+//! It writes its certificate to `FILE.der`, prints its address, serves one client, and writes FILE when nothing has come for
 //! two seconds.
 #![allow(
     clippy::unwrap_used,
@@ -34,8 +34,8 @@ fn main() {
             _ => panic!("{option}?"),
         }
     }
-    let Credentials { chain, signer, pem } = Credentials::generate(key);
-    std::fs::write(format!("{file}.pem"), pem).unwrap();
+    let Credentials { chain, signer } = Credentials::generate(key);
+    std::fs::write(format!("{file}.der"), &chain[0]).unwrap();
     let (mut recorder, mut server) = Recorder::start(chain, signer, connection_id, mtu);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     println!("{}", socket.local_addr().unwrap());

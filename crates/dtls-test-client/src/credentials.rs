@@ -44,8 +44,6 @@ pub struct Credentials {
     pub chain: Vec<Vec<u8>>,
     /// The key.
     pub signer: Arc<dyn Signer>,
-    /// The first certificate again, as PEM.
-    pub pem: String,
 }
 
 impl Credentials {
@@ -65,7 +63,6 @@ impl Credentials {
             .unwrap();
         Credentials {
             chain: vec![certificate.der().to_vec()],
-            pem: certificate.pem(),
             signer: match key_type {
                 KeyType::Ed25519 => Arc::new(Ed25519Key(key)),
                 KeyType::P256 | KeyType::P384 | KeyType::P521 | KeyType::Rsa2048 => {

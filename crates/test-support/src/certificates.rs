@@ -158,6 +158,10 @@ impl Identity {
     pub fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
         let certificate = directory.join(format!("{}.pem", self.name));
         let key = directory.join(format!("{}.key", self.name));
+        // Not again: a program that another thread has started may be reading them.
+        if fs::read_to_string(&key).ok().as_ref() == Some(&self.key_pem) {
+            return (certificate, key);
+        }
         fs::write(&certificate, &self.certificate_pem).unwrap();
         fs::write(&key, &self.key_pem).unwrap();
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();

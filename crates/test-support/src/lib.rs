@@ -23,6 +23,7 @@ pub mod device;
 pub mod fleet;
 pub mod libcoap;
 pub mod library;
+pub mod lossy;
 pub mod mutation;
 pub mod nat;
 pub mod packages;

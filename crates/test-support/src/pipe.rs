@@ -40,7 +40,7 @@ impl Stack {
         options: &[&str],
     ) -> (Pipe, String) {
         let mut pipe = self.start(world, gateway, identity, options);
-        let agreed = pipe.client.await_line("connected ");
+        let agreed = pipe.await_connected();
         (pipe, agreed)
     }
 
@@ -50,7 +50,8 @@ impl Stack {
         pipe.client.await_line("failed ")
     }
 
-    fn start(
+    /// Begins to connect.
+    pub fn start(
         self,
         world: &World,
         gateway: SocketAddr,
@@ -85,6 +86,11 @@ pub struct Pipe {
 }
 
 impl Pipe {
+    /// Waits until it is connected, and returns what was agreed on.
+    pub fn await_connected(&mut self) -> String {
+        self.client.await_line("connected ")
+    }
+
     pub fn send(&mut self, message: &Message) {
         let bytes = message.encode();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
