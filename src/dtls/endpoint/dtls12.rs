@@ -130,7 +130,8 @@ impl<T> Endpoint<T> {
         let Engine::Dtls12(dtls12) = &mut half_open.engine else {
             return;
         };
-        dtls12.handshake.receive(now, datagram, &mut judge);
+        let discarded = dtls12.handshake.receive(now, datagram, &mut judge);
+        self.counters.records_not_due += u64::try_from(discarded.len()).unwrap_or(u64::MAX);
         if let Some(chain) = judge.chain {
             half_open.chain = Some(chain);
             half_open.verified_by = self.policy_version;

@@ -105,9 +105,16 @@ impl<T> Endpoint<T> {
             Engine::Dtls12(_) => "1.2",
             Engine::Dtls13(_) => "1.3",
         };
-        let certificate = allowed.chain.first().cloned().unwrap_or_default();
-        let chain = &allowed.chain;
-        let resumable = (allowed.resumable).map(|session| (session, chain.clone()));
+        drop(handshaken.chain);
+        let is_chain_kept = self.policy.verifies_chains();
+        let kept = is_chain_kept.then(|| allowed.chain.clone());
+        let resumable = (allowed.resumable).map(|session| (session, allowed.chain.clone()));
+        // A large one is not copied if nothing else has it.
+        let certificate = match Chain::try_unwrap(allowed.chain) {
+            Ok(chain) => chain.into_iter().next(),
+            Err(chain) => chain.first().cloned(),
+        };
+        let certificate = certificate.unwrap_or_default();
         let connection = Connection {
             engine,
             path,
@@ -115,7 +122,7 @@ impl<T> Endpoint<T> {
             deadline: now + self.parameters.session_idle,
             timer: Slot::default(),
             certificate: allowed.certificate,
-            chain: self.policy.verifies_chains().then_some(allowed.chain),
+            chain: kept,
             fresh: Some(Box::new(Fresh {
                 random: handshaken.random,
                 began: handshaken.began,
