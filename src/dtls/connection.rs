@@ -4,12 +4,14 @@ mod unproven_path;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
+use super::resumption::Chain;
 use crate::timers::Slot;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
+use dtls_server::resumption::Session as ResumableSession;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-pub(super) use unproven_path::{Offered, UnprovenPath};
+pub(super) use unproven_path::{FACTOR, Offered, UnprovenPath};
 
 /// How long the client may repeat its last flight, or its ClientHello.
 pub(super) const FRESH: Duration = LastFlight::LIFETIME;
@@ -59,6 +61,8 @@ pub(super) struct Fresh {
     pub(super) expires: Instant,
     /// Until the client has sent application data.
     pub(super) last_flight: Option<LastFlight>,
+    /// To resume it by, if its client turns out to be a registered device.
+    pub(super) resumable: Option<(ResumableSession, Chain)>,
 }
 
 impl Connection {

@@ -10,6 +10,7 @@ use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
+use dtls_server::resumption::Session as ResumableSession;
 use std::time::Instant;
 
 /// A complete handshake.
@@ -25,6 +26,8 @@ pub(super) struct Handshaken {
 /// A session that may be established.
 pub(super) struct Allowed {
     pub(super) chain: Chain,
+    /// To resume it by.
+    pub(super) resumable: Option<ResumableSession>,
     certificate: CertificateTag,
     replaced: Option<SessionId>,
 }
@@ -63,6 +66,7 @@ impl<T> Endpoint<T> {
         }
         Ok(Allowed {
             chain: chain.clone(),
+            resumable: None,
             certificate,
             replaced,
         })
@@ -104,6 +108,7 @@ impl<T> Endpoint<T> {
         drop(handshaken.chain);
         let is_chain_kept = self.policy.verifies_chains();
         let kept = is_chain_kept.then(|| allowed.chain.clone());
+        let resumable = (allowed.resumable).map(|session| (session, allowed.chain.clone()));
         // A large one is not copied if nothing else has it.
         let certificate = match Chain::try_unwrap(allowed.chain) {
             Ok(chain) => chain.into_iter().next(),
@@ -123,6 +128,7 @@ impl<T> Endpoint<T> {
                 began: handshaken.began,
                 expires: now + FRESH,
                 last_flight,
+                resumable,
             })),
             resumption_id,
         };
