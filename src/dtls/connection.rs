@@ -4,12 +4,11 @@ mod unproven_path;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
-use super::resumption::Chain;
+use crate::credentials::ClientChain;
 use crate::timers::Slot;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
 use dtls_server::resumption::Session as ResumableSession;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(super) use unproven_path::{FACTOR, Offered, UnprovenPath};
 
@@ -29,7 +28,7 @@ pub(super) struct Connection {
     /// The beginning of the certificate's SHA-256.
     pub(super) certificate: CertificateTag,
     /// The client's certificates, where they may have to be verified again.
-    pub(super) chain: Option<Arc<Vec<Vec<u8>>>>,
+    pub(super) chain: Option<ClientChain>,
     /// After the handshake.
     pub(super) fresh: Option<Box<Fresh>>,
     /// The session id to resume it by; zeros: it is not resumed.
@@ -62,7 +61,7 @@ pub(super) struct Fresh {
     /// Until the client has sent application data.
     pub(super) last_flight: Option<LastFlight>,
     /// To resume it by, if its client turns out to be a registered device.
-    pub(super) resumable: Option<(ResumableSession, Chain)>,
+    pub(super) resumable: Option<(ResumableSession, ClientChain)>,
 }
 
 impl Connection {

@@ -32,7 +32,7 @@ use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::{Counters, EndReason, Event, Parameters, Transmit};
-use crate::credentials::{CertificateError, ClientPolicy};
+use crate::credentials::{CertificateError, ClientPolicy, SharedIntermediates};
 use crate::timers::Timers;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
@@ -54,6 +54,8 @@ pub struct Endpoint<T = ()> {
     index: Index,
     admission: Admission,
     resumption: Resumption,
+    /// Those of established sessions.
+    intermediates: SharedIntermediates,
     /// Whether a place may have become free since handshakes of pending clients were last started.
     has_free_place: bool,
     /// Of sessions. Handshakes have their own.
@@ -73,6 +75,7 @@ impl<T> Endpoint<T> {
             index: Index::new(parameters.connection_id),
             admission: Admission::new(&parameters),
             resumption: Resumption::new(&parameters),
+            intermediates: SharedIntermediates::default(),
             parameters,
             settings,
             policy,
@@ -109,8 +112,8 @@ impl<T> Endpoint<T> {
     /// Why an established session's certificate is no longer accepted, if so.
     pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
         let chain = self.sessions.get(id)?.chain.as_ref()?;
-        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        let refusal = self.policy.reverify(&chain, self.unix_time).err();
+        let refusal = self.policy.reverify(&chain.certificates(), self.unix_time);
+        let refusal = refusal.err();
         // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
         refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }

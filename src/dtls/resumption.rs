@@ -4,23 +4,20 @@
 //! is resumed.
 
 use super::Parameters;
+use crate::credentials::ClientChain;
 use dtls_server::cookie::VerifiedHello;
 use dtls_server::crypto::random::SystemRandom;
 use dtls_server::message::client_hello::ClientHello;
 use dtls_server::resumption::{SESSION_ID_LENGTH, Session, SessionCache};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes of a client's certificates that are kept to resume its session: with more, it is not resumed.
 const LARGEST_CHAIN: usize = 4 * 1024;
 
-/// A client's certificates, its own first.
-pub(super) type Chain = Arc<Vec<Vec<u8>>>;
-
 /// The sessions, with the certificates of their clients.
 pub(super) struct Resumption {
     is_on: bool,
-    sessions: SessionCache<Chain>,
+    sessions: SessionCache<ClientChain>,
 }
 
 impl Resumption {
@@ -42,14 +39,18 @@ impl Resumption {
     }
 
     /// The session that a hello names.
-    pub(super) fn find(&self, now: Instant, hello: &VerifiedHello) -> Option<(Session, Chain)> {
+    pub(super) fn find(
+        &self,
+        now: Instant,
+        hello: &VerifiedHello,
+    ) -> Option<(Session, ClientChain)> {
         let hello = ClientHello::parse(hello.message.body()).ok()?;
         let (session, chain) = self.sessions.get(now, hello.session_id)?;
         Some((session.clone(), chain.clone()))
     }
 
-    pub(super) fn insert(&mut self, now: Instant, session: Session, chain: Chain) {
-        let bytes: usize = chain.iter().map(Vec::len).sum();
+    pub(super) fn insert(&mut self, now: Instant, session: Session, chain: ClientChain) {
+        let bytes: usize = chain.certificates().iter().map(|der| der.len()).sum();
         if bytes <= LARGEST_CHAIN {
             self.sessions.insert(now, session, chain);
         }

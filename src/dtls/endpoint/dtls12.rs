@@ -15,7 +15,6 @@ use dtls_server::established;
 use dtls_server::handshake::{ClientVerifier, Complete, Handshake, HandshakeError, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
 use rustls_pki_types::UnixTime;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Judges a client's certificates by the policy, and keeps them or what is wrong with them.
@@ -59,7 +58,7 @@ impl<T> Endpoint<T> {
         // Whether its client may still come in is decided now, not when it came first.
         let resumed = self.resumption.find(now, hello);
         let resumed = resumed.filter(|(_, chain)| {
-            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+            let chain = chain.certificates();
             self.policy.verify(&chain, self.unix_time).is_ok()
         });
         let start = Start {
@@ -203,7 +202,7 @@ impl<T> Endpoint<T> {
         };
         let chain = match (half_open.engine, is_resumed) {
             (Engine::Dtls12(dtls12), true) => dtls12.resumed,
-            _ => half_open.chain.map(Arc::new),
+            _ => (half_open.chain).and_then(|chain| self.intermediates.keep(chain)),
         };
         let handshaken = Handshaken {
             path: half_open.path,
