@@ -159,8 +159,10 @@ impl<T> Endpoint<T> {
         let chain = self.intermediates.keep(chain)?;
         let certificate = chain.leaf().to_vec();
         let connection_id = association.own_connection_id();
+        // Where one without a connection ID was, others with one may have gone.
+        let keeps = self.found_by_path(path);
         let is_free = match connection_id.len() {
-            0 => self.index.established(path).is_none(),
+            0 => keeps.is_none(),
             length => {
                 length == self.index.connection_id_length()
                     && self.index.session_with(connection_id).is_none()
@@ -181,6 +183,9 @@ impl<T> Endpoint<T> {
             fresh: None,
             resumption_id: [0; 32],
         });
+        if keeps.is_some() {
+            self.index.move_session(path, path, session, keeps);
+        }
         self.events.push_back(Event::Established {
             session,
             path,
