@@ -84,8 +84,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     (
         "dimpl",
         &[
-            "src/dtls/engine.rs",
-            "src/dtls/engine/",
+            "src/dtls/dtls13/engine.rs",
+            "src/dtls/dtls13/engine/",
             "crates/coap-client/src/dtls.rs",
         ],
     ),

@@ -237,12 +237,16 @@ fn too_large() {
             let mut pair = Pair::new(versions, 2400, &sized(size));
             pair.handshake();
             pair.check(&what);
+            // In DTLS 1.2 its beginning could be forged, so that it ends nothing before the deadline.
+            pair.now += Duration::from_secs(60);
+            pair.receive(&[]);
             assert!(
                 !pair.is_established && pair.ended.len() == 1,
                 "{:?}",
                 pair.ended
             );
-            assert!(pair.ended[0].contains("16 KiB"), "{:?}", pair.ended);
+            let is_said = ["16 KiB", "TooLarge"].map(|why| pair.ended[0].contains(why));
+            assert!(is_said.contains(&true), "{:?}", pair.ended);
             assert_eq!(pair.endpoint.half_open(), 0);
         }
     }

@@ -11,6 +11,9 @@ use dtls_server::resumption::{SESSION_ID_LENGTH, Session, SessionCache};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Bytes of a client's certificates that are kept to resume its session: with more, it is not resumed.
+const LARGEST_CHAIN: usize = 4 * 1024;
+
 /// A client's certificates, its own first.
 pub(super) type Chain = Arc<Vec<Vec<u8>>>;
 
@@ -58,7 +61,10 @@ impl Resumption {
     }
 
     pub(super) fn insert(&mut self, now: Instant, session: Session, known: Known) {
-        self.sessions.insert(now, session, known);
+        let bytes: usize = known.chain.iter().map(Vec::len).sum();
+        if bytes <= LARGEST_CHAIN {
+            self.sessions.insert(now, session, known);
+        }
     }
 
     pub(super) fn remove(&mut self, id: &[u8; SESSION_ID_LENGTH]) {

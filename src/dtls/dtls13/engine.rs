@@ -183,11 +183,6 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Whether it was created with a cookie that its client has not completely returned yet.
-    pub(crate) fn has_cookie(&self) -> bool {
-        self.cookie.is_some()
-    }
-
     /// Takes the cookie that it was created with, once its client has returned it.
     pub(crate) fn take_cookie(&mut self) -> Option<Cookie> {
         self.cookie.take().map(|cookie| *cookie)
@@ -298,18 +293,6 @@ impl Engine {
             }
             None => self.receive(now, &message(CERTIFICATE, number, body)),
         }
-    }
-
-    /// Whether the client's certificate is stored here.
-    pub(crate) fn has_certificate(&self) -> bool {
-        self.stand_in.is_some()
-    }
-
-    /// Takes the client's certificate, if it is stored here. Only after the handshake: that needs it.
-    pub(crate) fn take_certificate(&mut self) -> Option<Vec<u8>> {
-        self.stand_in
-            .take()
-            .map(|stand_in| stand_in.leaf().to_vec())
     }
 
     /// Runs the engine, with the stand-in active for its crypto provider.

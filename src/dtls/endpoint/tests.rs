@@ -17,6 +17,7 @@ mod cookies;
 mod crowding;
 mod forged;
 mod moving;
+mod refused;
 mod resuming;
 mod sources;
 mod unregistered;
@@ -563,49 +564,4 @@ fn a_close_notify_is_answered_and_ends_the_session() {
     let reason = EndReason::CloseNotify;
     assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));
     assert_eq!(bench.endpoint.established(), 0);
-}
-
-#[test]
-fn invalid_datagrams_are_counted_and_leave_no_state() {
-    let mut bench = Bench::new(Parameters::default());
-    bench
-        .endpoint
-        .receive(bench.now, path(1), b"GET / HTTP/1.1\r\n");
-    bench
-        .endpoint
-        .receive(bench.now, path(1), &record::fatal_alert(0, 40));
-    bench.endpoint.receive(bench.now, path(1), &[0x2f, 1, 2, 3]);
-    bench.endpoint.receive(bench.now, path(1), &[]);
-    let counters = *bench.endpoint.counters();
-    assert_eq!((counters.not_dtls, counters.no_session), (2, 2));
-    bench.assert_empty();
-    assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
-}
-
-#[test]
-fn a_client_without_a_common_cipher_suite_gets_an_alert_unless_the_path_has_a_session() {
-    let mut bench = Bench::new(Parameters::default());
-    let mut device = bench.client(1);
-    let mut hello = device.outbox[0].clone();
-    bench.established(&mut device);
-    // Renames every suite offered, in place: record header 13, handshake header 12, version 2,
-    // random 32, no session id, no cookie.
-    let length = usize::from(u16::from_be_bytes([hello[61], hello[62]]));
-    for suite in hello[63..63 + length].chunks_exact_mut(2) {
-        suite.copy_from_slice(&[0xc0, 0xae]);
-    }
-    bench.endpoint.receive(bench.now, path(2), &hello);
-    assert_eq!(bench.sent(path(2)), [record::fatal_alert(0, 40)]);
-    let failure = bench.endpoint.poll_event();
-    assert!(
-        matches!(
-            &failure,
-            Some(Event::HandshakeFailed { failure: HandshakeFailure::NoCommonCipherSuite { offered, more: 0 }, .. })
-                if offered.contains(&0xc0ae)
-        ),
-        "{failure:?}"
-    );
-    assert_eq!(bench.endpoint.half_open(), 0);
-    bench.endpoint.receive(bench.now, path(1), &hello);
-    assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
 }
