@@ -4,6 +4,7 @@ mod unproven_path;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
+use super::resumption::Known;
 use crate::credentials::ClientChain;
 use crate::timers::Slot;
 use dtls_server::association::Association;
@@ -61,7 +62,7 @@ pub(super) struct Fresh {
     /// Until the client has sent application data.
     pub(super) last_flight: Option<LastFlight>,
     /// To resume it by, if its client turns out to be a registered device.
-    pub(super) resumable: Option<(ResumableSession, ClientChain)>,
+    pub(super) resumable: Option<(ResumableSession, Known)>,
 }
 
 impl Connection {

@@ -127,8 +127,8 @@ impl<T> Endpoint<T> {
         self.admission.registered(now, connection.path.remote);
         // Not before: where there are no anchors, anyone completes handshakes, and would push out what devices resume.
         let fresh = connection.fresh.as_mut();
-        if let Some((session, chain)) = fresh.and_then(|fresh| fresh.resumable.take()) {
-            self.resumption.insert(now, session, chain);
+        if let Some((session, known)) = fresh.and_then(|fresh| fresh.resumable.take()) {
+            self.resumption.insert(now, session, known);
         }
     }
 

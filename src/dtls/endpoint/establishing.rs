@@ -4,6 +4,7 @@ use super::Endpoint;
 use crate::credentials::{CertificateError, ClientChain};
 use crate::dtls::connection::{CertificateTag, Connection, Engine, FRESH, Fresh};
 use crate::dtls::path::{Path, SessionId};
+use crate::dtls::resumption::Known;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
@@ -105,7 +106,15 @@ impl<T> Endpoint<T> {
         drop(handshaken.chain);
         let is_chain_kept = self.policy.verifies_chains();
         let kept = is_chain_kept.then(|| allowed.chain.clone());
-        let resumable = (allowed.resumable).map(|session| (session, allowed.chain.clone()));
+        let resumable = allowed.resumable.map(|session| {
+            // By the policy as it is now: see `judge_completed`.
+            let known = Known {
+                chain: allowed.chain.clone(),
+                verified_by: self.policy_version,
+                verified_at: now,
+            };
+            (session, known)
+        });
         // A large one is not copied if nothing else has it.
         let certificate = allowed.chain.into_leaf();
         let connection = Connection {
