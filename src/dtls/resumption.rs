@@ -58,10 +58,13 @@ impl Resumption {
     }
 
     pub(super) fn insert(&mut self, now: Instant, session: Session, known: Known) {
-        let bytes: usize = known.chain.certificates().iter().map(|der| der.len()).sum();
-        if bytes <= LARGEST_CHAIN {
-            self.sessions.insert(now, session, known);
-        }
+        self.sessions.insert(now, session, known);
+    }
+
+    /// Whether a session of a client with these certificates can be kept.
+    pub(super) fn keeps(&self, chain: &ClientChain) -> bool {
+        let bytes: usize = chain.certificates().iter().map(|der| der.len()).sum();
+        self.is_on && bytes <= LARGEST_CHAIN
     }
 
     pub(super) fn remove(&mut self, id: &[u8; SESSION_ID_LENGTH]) {

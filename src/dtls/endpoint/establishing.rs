@@ -106,7 +106,8 @@ impl<T> Endpoint<T> {
         drop(handshaken.chain);
         let is_chain_kept = self.policy.verifies_chains();
         let kept = is_chain_kept.then(|| allowed.chain.clone());
-        let resumable = allowed.resumable.map(|session| {
+        let is_small = self.resumption.keeps(&allowed.chain);
+        let resumable = allowed.resumable.filter(|_| is_small).map(|session| {
             // By the policy as it is now: see `judge_completed`.
             let known = Known {
                 chain: allowed.chain.clone(),
