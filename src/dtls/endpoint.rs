@@ -147,7 +147,7 @@ impl<T> Endpoint<T> {
                 None => self.counters.no_session += 1,
             },
             DatagramKind::Plaintext | DatagramKind::Protected => {
-                let established = self.index.established(path);
+                let established = self.index.established(path, &self.sessions);
                 if half_open.proven.is_none() && established.is_none() {
                     self.counters.no_session += 1;
                 }
@@ -166,7 +166,7 @@ impl<T> Endpoint<T> {
     pub fn session_of(&self, path: Path, datagram: &[u8]) -> Option<SessionId> {
         match self.connection_id(datagram) {
             Some(id) => self.index.session_with(id),
-            None => self.index.established(path),
+            None => self.index.established(path, &self.sessions),
         }
     }
 
@@ -351,7 +351,7 @@ impl<T> Endpoint<T> {
         if connection
             .fresh
             .as_ref()
-            .is_some_and(|fresh| fresh.expires <= now)
+            .is_some_and(|fresh| fresh.expires <= now.into())
         {
             connection.fresh = None;
         }

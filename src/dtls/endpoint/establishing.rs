@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use crate::credentials::CertificateError;
-use crate::dtls::connection::{CertificateTag, Connection, Engine, FRESH, Fresh};
+use crate::dtls::connection::{CertificateTag, Connection, Engine, Fresh};
 use crate::dtls::path::{Path, SessionId};
 use crate::dtls::resumption::Chain;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
@@ -76,7 +76,7 @@ impl<T> Endpoint<T> {
     /// The session that a new one on this path replaces. One with a connection ID is found without its path, on which
     /// another device may be now.
     fn replaced_by(&self, path: Path, certificate: CertificateTag) -> Option<SessionId> {
-        let there = self.index.established(path)?;
+        let there = self.index.established(path, &self.sessions)?;
         let connection = self.sessions.get(there)?;
         let is_replaced =
             connection.connection_id().is_empty() || connection.certificate == certificate;
@@ -110,12 +110,12 @@ impl<T> Endpoint<T> {
             timer: Slot::default(),
             certificate: allowed.certificate,
             chain: self.policy.verifies_chains().then_some(allowed.chain),
-            fresh: Some(Box::new(Fresh {
-                random: handshaken.random,
-                began: handshaken.began,
-                expires: now + FRESH,
+            fresh: Some(Box::new(Fresh::new(
+                now,
+                &handshaken.random,
+                handshaken.began,
                 last_flight,
-            })),
+            ))),
             resumption_id,
         };
         self.counters.handshakes_completed += 1;
@@ -132,7 +132,8 @@ impl<T> Endpoint<T> {
     fn add_connection(&mut self, connection: Connection) -> SessionId {
         let (path, connection_id) = (connection.path, connection.connection_id().to_vec());
         let id = self.sessions.insert(connection);
-        self.index.add_session(path, &connection_id, id);
+        self.index
+            .add_session(path, &connection_id, id, &self.sessions);
         self.arm(id);
         id
     }
@@ -152,7 +153,7 @@ impl<T> Endpoint<T> {
         let certificate = chain.first()?.clone();
         let connection_id = association.own_connection_id();
         let is_free = match connection_id.len() {
-            0 => self.index.established(path).is_none(),
+            0 => self.index.established(path, &self.sessions).is_none(),
             length => {
                 length == self.index.connection_id_length()
                     && self.index.session_with(connection_id).is_none()

@@ -32,7 +32,10 @@ impl<T> Endpoint<T> {
 
     /// An authentic record, newer than all before it, came from another path.
     pub(super) fn move_session(&mut self, id: SessionId, path: Path) {
-        let there = self.index.established(path).filter(|there| *there != id);
+        let there = self
+            .index
+            .established(path, &self.sessions)
+            .filter(|there| *there != id);
         let is_by_path = |there: &SessionId| {
             let there = self.sessions.get(*there);
             there.is_some_and(|connection| connection.connection_id().is_empty())
@@ -52,7 +55,8 @@ impl<T> Endpoint<T> {
             Some(unproven) => Some(Box::new(unproven.moved())),
             None => Some(Box::new(UnprovenPath::new(from))),
         };
-        self.index.move_session(from, path, id, keeps);
+        self.index
+            .move_session(from, path, id, keeps, &self.sessions);
         self.counters.moved += 1;
         self.events.push_back(Event::Moved { session: id, path });
         for datagram in waiting {
