@@ -1,4 +1,4 @@
-//! The gateway with other implementations: libcoap's clients (OpenSSL and GnuTLS), `openssl s_client` and `gnutls-cli`.
+//! The gateway with other implementations: libcoap's clients (OpenSSL and GnuTLS), and TLS servers before ThingsBoard.
 //!
 //! Behind the feature `interop`, because these programs are not part of the Rust toolchain. `tests/interop/run` turns
 //! it on. A test fails if its program is missing, and names it.
@@ -24,7 +24,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use test_support::certificates::{Authority, Identity, Valid};
 use test_support::libcoap::{CLIENTS, client_with};
-use test_support::tls_clients::{gnutls_cli, output_of, s_client};
+use test_support::tls_clients::output_of;
 use test_support::world::{Options, PUMP_TOKEN, World, unreachable_url};
 
 /// The result of a libcoap client.
@@ -298,95 +298,6 @@ fn refused_certificates_end_the_handshake_of_both_libcoap_clients() {
         }
         assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
         expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), "2.01");
-    }
-}
-
-#[test]
-fn s_client_completes_the_handshake_with_a_registered_or_unregistered_certificate() {
-    let world = World::start();
-    let unregistered = world.authority.device("unregistered");
-    for identity in [&world.meter, &unregistered] {
-        for suite in [
-            "ECDHE-ECDSA-AES128-GCM-SHA256",
-            "ECDHE-ECDSA-AES256-GCM-SHA384",
-            "ECDHE-ECDSA-CHACHA20-POLY1305",
-        ] {
-            let output = s_client(&world, Some(identity), &["-cipher", suite]);
-            assert!(output.contains("Verify return code: 0 (ok)"), "{output}");
-            assert!(output.contains(suite), "{output}");
-        }
-    }
-}
-
-#[test]
-fn s_client_gets_the_alert_of_each_refusal() {
-    let world = World::start();
-    let expired = world.authority.device_valid("old", Valid::NoLonger);
-    let young = world.authority.device_valid("young", Valid::NotYet);
-    let foreign = Authority::new("Foreign CA").device("foreign");
-    // Alert numbers of RFC 5246 §7.2.2.
-    for (case, identity, arguments, alerts) in [
-        ("expired", Some(&expired), [].as_slice(), [45].as_slice()),
-        ("not yet valid", Some(&young), &[], &[42, 45]),
-        ("of another authority", Some(&foreign), &[], &[48]),
-        ("none", None, &[], &[40]),
-        (
-            "no suite in common",
-            Some(&world.meter),
-            &["-cipher", "ECDHE-ECDSA-AES128-CCM8"],
-            &[40],
-        ),
-    ] {
-        let output = s_client(&world, identity, arguments);
-        assert!(
-            alerts
-                .iter()
-                .any(|alert| output.contains(&format!("alert number {alert}"))),
-            "{case}: {output}"
-        );
-    }
-    let claims = world.log_lines_with(&foreign.fingerprint);
-    assert!(
-        claims.iter().all(|line| line.contains("not proven")),
-        "{claims:?}"
-    );
-}
-
-#[test]
-fn the_offered_suites_of_a_client_without_a_common_one_are_logged_once() {
-    let world = World::start();
-    for _ in 0..2 {
-        s_client(
-            &world,
-            Some(&world.meter),
-            &["-cipher", "ECDHE-ECDSA-AES128-CCM8"],
-        );
-    }
-    // TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 is 0xC0AE (RFC 7251).
-    world.await_log("cipher suite");
-    let log = world.log();
-    let lines: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("cipher suite"))
-        .collect();
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    let line = lines[0].to_uppercase();
-    assert!(line.contains("CCM_8") || line.contains("C0AE"), "{line}");
-}
-
-#[test]
-fn gnutls_cli_completes_the_handshake_or_gets_an_alert() {
-    let world = World::start();
-    let output = gnutls_cli(&world, &world.meter);
-    assert!(output.contains("Handshake was completed"), "{output}");
-    let expired = world.authority.device_valid("old", Valid::NoLonger);
-    let foreign = Authority::new("Foreign CA").device("foreign");
-    for (identity, alert) in [(&expired, 45), (&foreign, 48)] {
-        let output = gnutls_cli(&world, identity);
-        assert!(
-            output.contains(&format!("Received alert [{alert}]")),
-            "{alert}: {output}"
-        );
     }
 }
 

@@ -10,19 +10,30 @@
 
 use serde_json::{Value, json};
 use test_support::library::{Client, LIBRARIES, Library};
+use test_support::nat::Nat;
+use test_support::process::Process;
 use test_support::world::World;
 
+const TELEMETRY: &str = r#"post api/v1/telemetry {"a":1}"#;
 const SHARED: &str = "/simulator/devices/meter-17/attributes/shared";
 
 /// A client that has posted telemetry, and what its handshake agreed on.
 fn connected(library: Library, world: &World, arguments: &[&str]) -> (Client, String) {
     let mut device = library.start(world, world.address, arguments);
-    let response = device.request(r#"post api/v1/telemetry {"a":1}"#);
+    let response = device.request(TELEMETRY);
     assert_eq!(response, "2.01", "{library:?} {arguments:?}");
     world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", r#"{"a":1}"#);
     let handshake = device.await_line("handshake ");
     assert!(handshake.starts_with("resumed=false "), "{handshake}");
     (device, handshake)
+}
+
+/// Lets it resume its session. Returns what the handshake agreed on.
+fn reconnect(device: &mut Client) -> String {
+    device.send("resume");
+    let response = device.request(r#"post api/v1/telemetry {"b":2}"#);
+    assert_eq!(response, "2.01");
+    device.await_line("handshake ")
 }
 
 /// Changes a shared attribute, and waits for its notification.
@@ -98,5 +109,204 @@ fn large_posts_and_responses_go_in_blocks() {
             let (mut device, _) = connected(library, &world, &["--block-size", block]);
             transfer(library, &world, &mut device);
         }
+    }
+}
+
+/// With every suite that both the library and the gateway have.
+#[test]
+fn each_cipher_suite_is_spoken() {
+    let both = [
+        "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    ];
+    let of_californium = [
+        "TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_CCM",
+    ];
+    let of_pion = ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"];
+    let world = World::start();
+    for library in LIBRARIES {
+        let own = match library {
+            Library::Californium => &of_californium[..],
+            Library::Pion => &of_pion,
+        };
+        for suite in both.iter().chain(own) {
+            let (_, handshake) = connected(library, &world, &["--suites", suite]);
+            let agreed = handshake.split_whitespace().nth(1);
+            assert_eq!(agreed, Some(&*format!("suite={suite}")), "{library:?}");
+        }
+    }
+}
+
+#[test]
+fn a_session_is_resumed_by_its_id() {
+    for library in LIBRARIES {
+        let world = World::start();
+        let (mut device, first) = connected(library, &world, &["--connection-id", "0"]);
+        let again = reconnect(&mut device);
+        let (_, rest) = first.split_once(' ').unwrap();
+        assert_eq!(again, format!("resumed=true {rest}"), "{library:?}");
+        observe(&world, &mut device);
+        change_attribute(&world, &mut device, 30);
+    }
+}
+
+#[test]
+fn a_revoked_device_does_not_resume_its_session() {
+    for library in LIBRARIES {
+        let mut world = World::start();
+        let list = world.path().join("fleet.crl");
+        std::fs::write(&list, world.authority.revoke(&[])).unwrap();
+        let own = std::fs::read_to_string(world.path().join("gateway.toml")).unwrap();
+        let revoking = format!("[clients]\nrevocation_lists = {list:?}\n");
+        let file = world.path().join("revoking.toml");
+        std::fs::write(&file, own.replace("[clients]\n", &revoking)).unwrap();
+        let mut gateway = Process::start(&["run", "--config", file.to_str().unwrap()]);
+        world.address = gateway.await_address("listening for CoAPs");
+        let (mut device, _) = connected(library, &world, &[]);
+        let again = reconnect(&mut device);
+        assert!(again.starts_with("resumed=true "), "{library:?}: {again}");
+
+        std::fs::write(&list, world.authority.revoke(&[&world.meter])).unwrap();
+        gateway.signal("HUP");
+        let line = |line: &str| line.contains("revocation lists reloaded").then_some(());
+        gateway.await_line("the reload", line);
+        device.send("resume");
+        let response = device.request(r#"post api/v1/telemetry {"b":2}"#);
+        assert!(response.starts_with("failed"), "{library:?}: {response}");
+        device.await_line("handshake failed");
+        let line = |line: &str| line.contains("the certificate is revoked").then_some(());
+        gateway.await_line("the reason", line);
+    }
+}
+
+/// RFC 7627 §5.4: it is never resumed.
+#[test]
+fn a_session_without_an_extended_master_secret_is_served() {
+    for library in LIBRARIES {
+        let world = World::start();
+        let (mut device, first) = connected(library, &world, &["--no-extended-master-secret"]);
+        assert!(first.contains("extended_master_secret=false"), "{first}");
+        assert_eq!(reconnect(&mut device), first, "{library:?}");
+    }
+}
+
+/// Scandium has no more room for a datagram than for one record.
+#[test]
+fn short_fragments_are_kept_to_in_handshakes_and_transfers() {
+    let library = Library::Californium;
+    for (arguments, agreed) in [
+        (
+            &["--max-fragment-length", "512", "--connection-id", "0"][..],
+            "fragment_limit=512",
+        ),
+        (
+            &["--max-fragment-length", "512", "--block-size", "256"],
+            "fragment_limit=512",
+        ),
+        (&["--record-size-limit", "600"], "fragment_limit=16384"),
+        (&["--one-message-a-datagram"], "fragment_limit=16384"),
+    ] {
+        let world = World::start();
+        let (mut device, handshake) = connected(library, &world, arguments);
+        assert!(handshake.contains(agreed), "{arguments:?}: {handshake}");
+        transfer(library, &world, &mut device);
+        let again = reconnect(&mut device);
+        assert!(again.starts_with("resumed=true "), "{arguments:?}: {again}");
+    }
+}
+
+/// What was agreed on with a device behind a NAT, which then observes attributes and commands.
+fn behind(nat: &Nat, world: &World, library: Library, arguments: &[&str]) -> (Client, String) {
+    let mut device = library.start(world, nat.address, arguments);
+    assert_eq!(device.request(TELEMETRY), "2.01", "{library:?}");
+    let handshake = device.await_line("handshake ");
+    observe(world, &mut device);
+    (device, handshake)
+}
+
+/// Asserts that since its ports were forgotten the NAT has seen records with connection IDs alone: no handshake.
+fn assert_no_handshake(nat: &Nat) {
+    let content_types = nat.content_types();
+    assert!(!content_types.is_empty());
+    assert!(
+        content_types.iter().all(|&kind| kind == 25),
+        "{content_types:?}"
+    );
+}
+
+/// Its session, its relations and its commands go on, and it makes no handshake.
+#[test]
+fn a_device_whose_nat_forgets_its_port_goes_on() {
+    for (library, own, arguments) in [
+        (Library::Californium, 0, &[][..]),
+        (Library::Californium, 6, &[]),
+        (Library::Pion, 0, &[]),
+        (Library::Pion, 6, &[]),
+        (Library::Pion, 0, &["--return-routability"]),
+        (Library::Pion, 6, &["--return-routability"]),
+    ] {
+        let world = World::start();
+        let nat = Nat::to(world.address);
+        let own = own.to_string();
+        let arguments = [&["--connection-id", &own], arguments].concat();
+        let (mut device, handshake) = behind(&nat, &world, library, &arguments);
+        let agreed = format!("connection_ids=8/{own}");
+        assert!(handshake.contains(&agreed), "{handshake}");
+        if library == Library::Pion {
+            let is_offered = arguments.len() > 2;
+            let agreed = format!("return_routability={is_offered}");
+            assert!(handshake.contains(&agreed), "{handshake}");
+        }
+        for interval in [30, 20] {
+            let before = nat.ports();
+            nat.forget_ports();
+            assert_eq!(device.request(TELEMETRY), "2.01", "{library:?}");
+            assert_ne!(nat.ports(), before);
+            change_attribute(&world, &mut device, interval);
+            command(&world, &mut device);
+            assert_no_handshake(&nat);
+        }
+        assert_eq!(device.unread(), [""; 0], "{library:?}");
+    }
+}
+
+/// A notification that went to a port that the NAT had forgotten is sent again, to where the device is by then.
+#[test]
+fn a_notification_that_was_lost_reaches_the_device_at_its_next_port() {
+    for library in LIBRARIES {
+        let world = World::start();
+        let nat = Nat::to(world.address);
+        let (mut device, _) = behind(&nat, &world, library, &["--connection-id", "0"]);
+        nat.forget_ports();
+        world.simulator.post(SHARED, &json!({ "interval": 10 }));
+        world.await_log("\"notification\"");
+        assert_eq!(device.request(TELEMETRY), "2.01", "{library:?}");
+        let notification = device.await_line("notification ");
+        assert_eq!(notification, r#"2.05 {"interval":10}"#, "{library:?}");
+        assert_no_handshake(&nat);
+    }
+}
+
+/// Devices behind one NAT have its address, and at times each other's port.
+#[test]
+fn devices_behind_one_nat_keep_their_sessions_apart() {
+    let world = World::start();
+    let nat = Nat::to(world.address);
+    let arguments = ["--connection-id", "0"];
+    let mut meter = Library::Californium.start(&world, nat.address, &arguments);
+    let mut pump = Library::Pion.start_with(&world, nat.address, &world.pump, &arguments);
+    for device in [&mut meter, &mut pump] {
+        assert_eq!(device.request(TELEMETRY), "2.01");
+    }
+    for _ in 0..4 {
+        nat.swap_ports();
+        for (device, name) in [(&mut meter, "meter-17"), (&mut pump, "pump-03")] {
+            assert_eq!(device.request(TELEMETRY), "2.01");
+            world.assert_last_post("/api/v1/{token}/telemetry", name, r#"{"a":1}"#);
+        }
+        assert_no_handshake(&nat);
     }
 }

@@ -123,6 +123,51 @@ fn the_own_client_serves_the_closed_loop_and_the_handshake_loop() {
 }
 
 #[test]
+fn the_own_client_serves_with_each_cipher_suite_of_an_ec_certificate() {
+    let world = world(1);
+    for suite in [
+        "AES_128_CCM_8",
+        "AES_128_GCM_SHA256",
+        "AES_128_CCM",
+        "AES_256_GCM_SHA384",
+        "CHACHA20_POLY1305_SHA256",
+        "AES_256_CCM_8",
+        "AES_256_CCM",
+    ] {
+        let one = "--identities fleet --insecure --dtls own --sessions 1 --duration 100ms --method post --payload {}";
+        let suite = format!("{one} --suite TLS_ECDHE_ECDSA_WITH_{suite}");
+        let report = run(&world, "api/v1/telemetry", &suite);
+        let count = report["requests"]["count"].as_u64().unwrap();
+        assert!(count > 0, "{suite}: {report}");
+        assert_eq!(report["responses"], json!({ "2.01": count }), "{suite}");
+    }
+}
+
+#[test]
+fn each_handshake_of_a_loop_resumes_the_session_of_the_last_one() {
+    let world = world(4);
+    let loops = "--identities fleet --insecure --dtls own --sessions 4 --duration 1s --work handshakes --resume";
+    let report = run(&world, "", loops);
+    let count = report["handshakes"]["count"].as_u64().unwrap();
+    assert!(count > 4, "{report}");
+    assert_eq!(report["resumed"], count, "{report}");
+    assert_eq!(report["errors"], json!({}));
+}
+
+#[test]
+fn sessions_that_get_another_port_are_served_without_a_handshake() {
+    let world = world(20);
+    let moves = "--identities fleet --insecure --dtls own --sessions 20 --duration 4s --work move \
+                 --from 127.0.0.1-127.0.0.4 --method post --payload {\"t\":1}";
+    let report = run(&world, "api/v1/telemetry", moves);
+    let all = json!({"count": 20, "served": 20, "served_after_handshake": 0, "lost": 0});
+    assert_eq!(report["moves"], all, "{report}");
+    assert_eq!(report["handshakes"]["count"], 20);
+    assert_eq!(report["errors"], json!({}));
+    assert_eq!(telemetry(&world), 40);
+}
+
+#[test]
 fn idle_sessions_have_made_a_request_if_they_are_to() {
     let world = world(3);
     let idle = "--identities fleet --insecure --dtls own --sessions 3 --duration 1s --work idle --first-request \

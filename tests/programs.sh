@@ -13,6 +13,8 @@ missing_programs() {
             python3-venv:*) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
             # A Go of this version or a newer one. Debian's may be older: then it has to come from go.dev.
             go-*:*) has_go "${pair%%:*}" ;;
+            # A C library, by one of its headers.
+            *.h:*) printf '#include <%s>\n' "${pair%%:*}" | "${CC:-cc}" -E - >/dev/null 2>&1 ;;
             *) command -v "${pair%%:*}" >/dev/null ;;
         esac || printf '%s\n' "$pair"
     done

@@ -1,4 +1,4 @@
-//! Any text as PEM, as a device registry and as a configuration; any bytes as a certificate.
+//! Any text as PEM with chains and anchors, as a device registry and as a configuration; any bytes as a certificate.
 
 #![no_main]
 
@@ -6,7 +6,8 @@ use coaps_gateway::facade::config::Config;
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::device::CertificateId;
 use libfuzzer_sys::fuzz_target;
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::time::Duration;
 
 fuzz_target!(|input: &[u8]| {
@@ -17,7 +18,18 @@ fuzz_target!(|input: &[u8]| {
     match kind % 4 {
         0 => {
             let _ = ServerCredentials::from_pem(input, input);
-            let _ = ClientPolicy::new(Some(input), Validity::Check);
+            // Trust anchors, a zero, and a client's chain.
+            let mut parts = input.splitn(2, |byte| *byte == 0);
+            let anchors = parts.next().unwrap_or_default();
+            let all = CertificateDer::pem_slice_iter(parts.next().unwrap_or_default()).flatten();
+            let all: Vec<CertificateDer<'_>> = all.collect();
+            let chain: Vec<&[u8]> = all.iter().map(AsRef::as_ref).collect();
+            if let Ok(policy) = ClientPolicy::new(Some(anchors), Validity::Check)
+                && let Ok(path) = policy.verify(&chain, now)
+            {
+                assert!(policy.verify(&path, now).is_ok());
+                assert_eq!(policy.reverify(&path, now), Ok(()));
+            }
         }
         1 => {
             let _ = CertificateId::of(input);

@@ -138,12 +138,11 @@ fn an_intermediate_follows_the_certificates_that_it_issues() {
         assert!(policy.verify(&chain[..1], unix(NOW)).is_err());
         assert_eq!(own_certificate(&chain), Ok(chain[0]));
         assert_eq!(CertificateId::of(chain[0]), device.id);
-        let reversed: Vec<&[u8]> = chain.iter().rev().copied().collect();
-        assert!(
-            own_certificate(&reversed)
-                .unwrap_err()
-                .contains("must be the first")
-        );
+        let (leaf, issuer) = (chain[0], chain[1]);
+        for others in [[issuer, leaf], [issuer, issuer], [leaf, leaf]] {
+            let wrong = own_certificate(&others).unwrap_err();
+            assert!(wrong.contains("must be the first"), "{wrong}");
+        }
     }
     let server = ServerCredentials::from_pem(
         &fs::read(&second.server.certificate).unwrap(),

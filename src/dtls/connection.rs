@@ -4,13 +4,15 @@ mod unproven_path;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
+use super::resumption::Chain;
 use crate::timers::Slot;
 use crate::timers::moment::Moment;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
+use dtls_server::resumption::Session as ResumableSession;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-pub(super) use unproven_path::{Offered, UnprovenPath};
+pub(super) use unproven_path::{FACTOR, Offered, UnprovenPath};
 
 /// How long the client may repeat its last flight, or its ClientHello.
 const FRESH: Duration = LastFlight::LIFETIME;
@@ -60,6 +62,8 @@ pub(super) struct Fresh {
     pub(super) expires: Moment,
     /// Until the client has sent application data.
     pub(super) last_flight: Option<Box<LastFlight>>,
+    /// To resume it by, if its client turns out to be a registered device.
+    pub(super) resumable: Option<Box<(ResumableSession, Chain)>>,
 }
 
 impl Fresh {
@@ -68,12 +72,14 @@ impl Fresh {
         random: &[u8; 32],
         began: Instant,
         last_flight: Option<LastFlight>,
+        resumable: Option<(ResumableSession, Chain)>,
     ) -> Fresh {
         Fresh {
             random: end_of(random),
             began: began.into(),
             expires: (now + FRESH).into(),
             last_flight: last_flight.map(Box::new),
+            resumable: resumable.map(Box::new),
         }
     }
 }

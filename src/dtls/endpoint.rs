@@ -115,11 +115,18 @@ impl<T> Endpoint<T> {
         refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }
 
-    /// Records that a session is a registered device's. New handshakes from its source have priority from now on, and this
-    /// one does not count for `limits.handshakes_per_address`.
+    /// Records that a session is a registered device's. It can be resumed, new handshakes from its source have priority from
+    /// now on, and this one does not count for `limits.handshakes_per_address`.
     pub fn mark_registered(&mut self, now: Instant, id: SessionId) {
-        if let Some(connection) = self.sessions.get(id) {
-            self.admission.registered(now, connection.path.remote);
+        let Some(connection) = self.sessions.get_mut(id) else {
+            return;
+        };
+        self.admission.registered(now, connection.path.remote);
+        // Not before: where there are no anchors, anyone completes handshakes, and would push out what devices resume.
+        let fresh = connection.fresh.as_mut();
+        if let Some(resumable) = fresh.and_then(|fresh| fresh.resumable.take()) {
+            let (session, chain) = *resumable;
+            self.resumption.insert(now, session, chain);
         }
     }
 

@@ -46,8 +46,10 @@ pub(crate) struct Sessions {
     count: usize,
     by_device: HashMap<Arc<str>, OfDevice>,
     of_devices: usize,
-    /// Sessions of unregistered certificates, by source address.
+    /// Sessions of unregistered certificates, by the source address of their handshake, which was proven.
     unregistered: SourcePlaces<SessionId>,
+    /// That address, of those whose peer has another one since.
+    handshaken_from: HashMap<SessionId, IpAddr>,
     timers: Timers<SessionId>,
 }
 
@@ -60,6 +62,7 @@ impl Sessions {
             by_device: HashMap::new(),
             of_devices: 0,
             unregistered: SourcePlaces::default(),
+            handshaken_from: HashMap::new(),
             timers: Timers::default(),
         }
     }
@@ -114,6 +117,7 @@ impl Sessions {
     /// Removes the session from its device's index.
     fn remove_from_index(&mut self, session: SessionId, host: IpAddr, device: Option<&Device>) {
         let Some(device) = device else {
+            let host = self.handshaken_from.remove(&session).unwrap_or(host);
             self.unregistered.remove(host, &session);
             return;
         };
@@ -186,18 +190,16 @@ impl Sessions {
         }
     }
 
-    /// Notes that the session's peer has another address. A session of an unregistered certificate counts for that from now
-    /// on.
+    /// Notes that the session's peer has another address. A session of an unregistered certificate counts for that of its
+    /// handshake all the same: the new one is not proven, and whoever moves its sessions would be seen as many.
     pub(crate) fn moved(&mut self, session: SessionId, path: Path) {
         let Some(peer) = self.dtls.user_mut(session) else {
             return;
         };
         let before = peer.host();
         peer.set_remote(path.remote);
-        let host = peer.host();
-        // One whose device was removed from the registry has no place by its source.
-        if host != before && self.unregistered.remove(before, &session) {
-            self.unregistered.add(host, session);
+        if peer.host() != before && peer.device.is_none() {
+            self.handshaken_from.entry(session).or_insert(before);
         }
     }
 

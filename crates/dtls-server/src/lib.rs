@@ -36,7 +36,8 @@
 //!
 //! A **whole forged message** ends this one handshake if it comes before the client's: one of any type in the place of
 //! the next one, or a message that clients send a place or two later (a forged ClientKeyExchange, with which the client's
-//! CertificateVerify then does not agree). No DTLS 1.2 server can tell it from the client's, as nothing in it is secret; RFC 6347
+//! CertificateVerify then does not agree). So does a forged fragment of the length and place of one of the client's, if the
+//! forger guesses the message's length too. No DTLS 1.2 server can tell it from the client's, as nothing in it is secret; RFC 6347
 //! §4.1.2.7 is about records that have a MAC. It could be dropped in silence instead, in the hope that another follows;
 //! but then each device whose certificate is unknown, expired or broken would wait for its own timeout instead of for an
 //! alert, and would take a place for as long. OpenSSL, BoringSSL and Californium decide likewise. The forger gains one

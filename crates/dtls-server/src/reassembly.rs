@@ -2,7 +2,8 @@
 //! knows which of its bytes are there. Fragments may overlap, come in any order and any number of times.
 //!
 //! Until the keys are in use, fragments can be forged by everything that can send from the client's address. None of them may
-//! end the handshake or stop it, as long as no whole message is forged that the client could have sent:
+//! end the handshake or stop it, as long as no message is forged that the client could have sent, nor a whole fragment of one
+//! that the client sends in fragments:
 //!
 //! * A fragment of another type or total length than those before it, or with other bytes where they overlap, does not touch
 //!   them. It begins a buffer of its own, and the message is taken from the buffer that is complete first. If these get too

@@ -176,8 +176,8 @@ fn a_wrong_signature_is_refused() {
         assert_not_verified(Options {
             signs_with: Some(scheme),
             ..Options::new(Credentials {
-                chain: credentials.chain,
-                signer: Arc::new(WrongBit(credentials.signer)),
+                signer: Arc::new(WrongBit(credentials.signer.clone())),
+                ..credentials
             })
         });
     }
@@ -194,8 +194,8 @@ fn a_signature_by_another_key_than_the_certificates_is_refused() {
     for of_certificate in kinds {
         for of_signature in kinds {
             assert_not_verified(Options::new(Credentials {
-                chain: Credentials::generate(of_certificate).chain,
                 signer: Credentials::generate(of_signature).signer,
+                ..Credentials::generate(of_certificate)
             }));
         }
     }

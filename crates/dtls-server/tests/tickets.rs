@@ -12,8 +12,8 @@ use dtls_server::handshake::HandshakeError;
 use dtls_server::resumption::{MAX_PEER, MAX_TICKET};
 use dtls_server::suite::CipherSuite;
 use dtls_test_client::{
-    Client, Credentials, KeyType, Options, Resumable, Server, TICKET_LIFETIME, builder, connect,
-    exchange_data,
+    Client, Credentials, KeyType, Options, Resumable, SESSION_ID, Server, TICKET_LIFETIME, builder,
+    connect, exchange_data,
 };
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ fn a_session_id_beside_a_ticket_is_returned_and_names_nothing() {
     };
     let id = connect(&mut by_id, without_tickets).resumable().unwrap().id;
     server.session = by_id.session;
-    assert!(server.session.is_some() && id == b"session");
+    assert!(server.session.is_some() && id == SESSION_ID);
     session(&mut options).id = id;
     *session(&mut options).ticket.last_mut().unwrap() ^= 1;
     assert_does_not_resume(&mut server, options);
@@ -210,7 +210,7 @@ fn only_clients_that_ask_get_a_ticket_and_only_where_there_are_some() {
         let client = connect(&mut server, options);
         assert!(client.is_connected());
         assert_eq!(client.ticket(), None);
-        assert_eq!(client.resumable().unwrap().id, b"session");
+        assert_eq!(client.resumable().unwrap().id, SESSION_ID);
     }
 }
 

@@ -9,10 +9,13 @@
     reason = "a test fails by a panic; clippy.toml excepts #[test] functions only"
 )]
 
-use dtls_test_client::{Client, Credentials, KeyType, Move, Options, Server, second_flight};
+use dtls_server::resumption::Session;
+use dtls_test_client::{
+    Client, Credentials, KeyType, Move, Options, Resumable, Server, builder, connect, second_flight,
+};
 
 /// What a client can send after the server's first flight.
-const MOVES: [Move; 9] = [
+const MOVES: [Move; 10] = [
     Move::Certificate,
     Move::EmptyCertificate,
     Move::ClientKeyExchange,
@@ -22,109 +25,187 @@ const MOVES: [Move; 9] = [
     Move::ApplicationData,
     Move::Alert,
     Move::HelloWithCookie,
+    Move::PathChallenge,
 ];
 
-/// Whether a client that has made these moves is authenticated: the messages are exactly those of the lawful flight, in
-/// order, and the ChangeCipherSpec comes after the CertificateVerify. Records can overtake one another.
-fn is_lawful(moves: &[Move]) -> bool {
-    let is_message = |one: &&Move| {
-        !matches!(
-            one,
-            Move::ChangeCipherSpec | Move::ApplicationData | Move::Alert
-        )
-    };
-    let messages: Vec<Move> = moves.iter().filter(is_message).copied().collect();
-    let lawful = [
-        Move::Certificate,
-        Move::ClientKeyExchange,
-        Move::CertificateVerify,
-        Move::Finished,
-    ];
-    let verify = moves.iter().position(|one| *one == Move::CertificateVerify);
-    let change = moves.iter().rposition(|one| *one == Move::ChangeCipherSpec);
-    messages.starts_with(&lawful) && change > verify
+/// A client before the walk.
+struct Start {
+    credentials: Credentials,
+    /// An earlier session, by its id or by a ticket.
+    earlier: Option<(Option<Session>, Resumable)>,
 }
 
-fn walk(credentials: &Credentials, moves: &[Move]) -> (Server, Client) {
-    let mut server = Server::new();
-    let options = Options {
-        second_flight: Vec::new(),
-        ..Options::new(credentials.clone())
-    };
-    let (mut client, _) = second_flight(&mut server, options);
-    // Without keys, some moves can't be made.
-    let mut made = Vec::new();
-    for one in moves {
-        let datagrams = client.make(&[*one]);
-        if !datagrams.is_empty() {
-            made.push(*one);
+impl Start {
+    fn full() -> Start {
+        Start {
+            credentials: Credentials::generate(KeyType::P256),
+            earlier: None,
         }
-        for datagram in datagrams {
-            for answer in server.receive(&datagram) {
-                client.receive(&answer);
+    }
+
+    fn resumed(tickets: bool) -> Start {
+        let credentials = Credentials::generate(KeyType::P256);
+        let options = Options {
+            tickets,
+            ..Options::new(credentials.clone())
+        };
+        let mut server = server();
+        let resumable = connect(&mut server, options).resumable().unwrap();
+        assert_eq!(resumable.ticket.is_empty(), !tickets);
+        Start {
+            credentials,
+            earlier: Some((server.session, resumable)),
+        }
+    }
+
+    /// The moves of a lawful client.
+    fn lawful(&self) -> &'static [Move] {
+        match self.earlier {
+            None => &Move::SECOND_FLIGHT,
+            Some(_) => &Move::RESUMED_FLIGHT,
+        }
+    }
+
+    /// Whether a client that has made these moves is authenticated: the messages are exactly those of the lawful flight, in
+    /// order, and the ChangeCipherSpec comes after the CertificateVerify, if there is one. Records can overtake one another.
+    fn is_lawful(&self, moves: &[Move]) -> bool {
+        let is_message = |one: &&Move| {
+            !matches!(
+                one,
+                Move::ChangeCipherSpec | Move::ApplicationData | Move::Alert | Move::PathChallenge
+            )
+        };
+        let messages: Vec<Move> = moves.iter().filter(is_message).copied().collect();
+        let lawful: Vec<Move> = self.lawful().iter().filter(is_message).copied().collect();
+        let verify = match self.earlier {
+            None => moves.iter().position(|one| *one == Move::CertificateVerify),
+            Some(_) => None,
+        };
+        let change = moves.iter().rposition(|one| *one == Move::ChangeCipherSpec);
+        messages.starts_with(&lawful) && change > verify
+    }
+
+    fn walk(&self, moves: &[Move]) -> (Server, Client) {
+        let mut server = server();
+        let (session, resumable) = self.earlier.clone().unzip();
+        server.session = session.flatten();
+        let tickets = resumable.as_ref().is_some_and(|one| !one.ticket.is_empty());
+        let options = Options {
+            second_flight: Vec::new(),
+            resumed_flight: Vec::new(),
+            tickets,
+            session: resumable,
+            ..Options::new(self.credentials.clone())
+        };
+        let (mut client, _) = second_flight(&mut server, options);
+        assert_eq!(client.is_resumed(), self.earlier.is_some());
+        // Of the earlier one.
+        server.session = None;
+        // Without keys, some moves can't be made.
+        let mut made = Vec::new();
+        for one in moves {
+            let datagrams = client.make(&[*one]);
+            if !datagrams.is_empty() {
+                made.push(*one);
+            }
+            for datagram in datagrams {
+                for answer in server.receive(&datagram) {
+                    client.receive(&answer);
+                }
             }
         }
+        let yields = server.is_connected() || server.session.is_some() || !server.data.is_empty();
+        if yields || !client.take_path_messages().is_empty() {
+            assert!(self.is_lawful(&made), "{made:?}");
+        }
+        (server, client)
     }
-    if server.is_connected() || server.session.is_some() || !server.data.is_empty() {
-        assert!(is_lawful(&made), "{made:?}");
+
+    fn walk_all(&self, moves: &mut Vec<Move>, length: usize) {
+        if moves.len() == length {
+            // Shorter ones are its beginning: what they yield does not go away.
+            self.walk(moves);
+            return;
+        }
+        for one in MOVES {
+            moves.push(one);
+            self.walk_all(moves, length);
+            moves.pop();
+        }
     }
-    (server, client)
+
+    /// Lawful moves, of which some are left out, doubled or in another place.
+    fn walk_at_random(&self, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut connected = 0;
+        for _ in 0..number("WALK_COUNT", 2000) {
+            let mut moves = self.lawful().to_vec();
+            moves.push(Move::ApplicationData);
+            for _ in 0..random.usize(0..4) {
+                let place = random.usize(0..moves.len());
+                match random.u8(0..3) {
+                    0 if moves.len() > 1 => drop(moves.remove(place)),
+                    1 => moves.insert(place, MOVES[random.usize(0..MOVES.len())]),
+                    _ => {
+                        let other = random.usize(0..moves.len());
+                        moves.swap(place, other);
+                    }
+                }
+            }
+            let (server, _) = self.walk(&moves);
+            connected += usize::from(server.is_connected());
+        }
+        assert!(connected > 0);
+    }
+}
+
+fn server() -> Server {
+    Server::with(
+        builder()
+            .session_tickets(true)
+            .return_routability_check(true),
+    )
 }
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |number| number.parse().unwrap())
 }
 
-fn walk_all(credentials: &Credentials, moves: &mut Vec<Move>, length: usize) {
-    if moves.len() == length {
-        // Shorter ones are its beginning: what they yield does not go away.
-        walk(credentials, moves);
-        return;
-    }
-    for one in MOVES {
-        moves.push(one);
-        walk_all(credentials, moves, length);
-        moves.pop();
-    }
+#[test]
+fn no_short_sequence_yields_data() {
+    Start::full().walk_all(&mut Vec::new(), number("WALK_LENGTH", 4));
 }
 
 #[test]
-fn no_short_sequence_yields_data() {
-    let credentials = Credentials::generate(KeyType::P256);
-    walk_all(&credentials, &mut Vec::new(), number("WALK_LENGTH", 4));
+fn no_short_sequence_but_a_lawful_one_resumes_a_session_by_its_id() {
+    Start::resumed(false).walk_all(&mut Vec::new(), number("WALK_LENGTH", 3));
+}
+
+#[test]
+fn no_short_sequence_but_a_lawful_one_resumes_a_session_by_a_ticket() {
+    Start::resumed(true).walk_all(&mut Vec::new(), number("WALK_LENGTH", 3));
 }
 
 #[test]
 fn no_random_sequence_but_a_lawful_one_yields_data() {
-    let credentials = Credentials::generate(KeyType::P256);
-    let mut random = fastrand::Rng::with_seed(18);
-    let mut connected = 0;
-    for _ in 0..number("WALK_COUNT", 2000) {
-        // Lawful moves, of which some are left out, doubled or in another place.
-        let mut moves = Move::SECOND_FLIGHT.to_vec();
-        moves.push(Move::ApplicationData);
-        for _ in 0..random.usize(0..4) {
-            let place = random.usize(0..moves.len());
-            match random.u8(0..3) {
-                0 if moves.len() > 1 => drop(moves.remove(place)),
-                1 => moves.insert(place, MOVES[random.usize(0..MOVES.len())]),
-                _ => {
-                    let other = random.usize(0..moves.len());
-                    moves.swap(place, other);
-                }
-            }
-        }
-        let (server, _) = walk(&credentials, &moves);
-        connected += usize::from(server.is_connected());
+    Start::full().walk_at_random(18);
+}
+
+#[test]
+fn no_random_sequence_but_a_lawful_one_resumes_a_session() {
+    for tickets in [false, true] {
+        Start::resumed(tickets).walk_at_random(19);
     }
-    assert!(connected > 0);
 }
 
 #[test]
 fn the_lawful_sequence_yields_data() {
-    let credentials = Credentials::generate(KeyType::P256);
-    let lawful = [&Move::SECOND_FLIGHT[..], &[Move::ApplicationData]].concat();
-    let (server, client) = walk(&credentials, &lawful);
-    assert!(client.is_connected());
-    assert_eq!(server.data, [b"data"]);
+    for start in [Start::full(), Start::resumed(false), Start::resumed(true)] {
+        let then = [Move::PathChallenge, Move::ApplicationData];
+        let lawful = [start.lawful(), &then[..]].concat();
+        let (server, client) = start.walk(&lawful);
+        assert!(client.is_connected());
+        assert_eq!(server.data, [b"data"]);
+        assert_eq!(server.is_resumed, start.earlier.is_some());
+    }
 }

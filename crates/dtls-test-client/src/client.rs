@@ -235,9 +235,11 @@ impl Client {
                 Part::ChangeCipherSpec => {
                     datagrams.push(self.plaintext(ContentType::CHANGE_CIPHER_SPEC, &[1]));
                 }
-                Part::Protected(content_type, content) => {
+                // The keys are gone if the server has not resumed the session after all.
+                Part::Protected(content_type, content) if self.association.is_some() => {
                     datagrams.push(self.protect(content_type, &content));
                 }
+                Part::Protected(..) => {}
             }
         }
         match self.options.packs {
@@ -286,6 +288,10 @@ impl Client {
                 self.association.as_ref()?;
                 let alert = Alert::fatal(AlertDescription::USER_CANCELED);
                 Part::Protected(ContentType::ALERT, alert.encode().to_vec())
+            }
+            Move::PathChallenge => {
+                self.association.as_ref()?;
+                Part::Protected(ContentType::RETURN_ROUTABILITY_CHECK, vec![0; 9])
             }
         })
     }

@@ -58,7 +58,9 @@ impl Credentials {
             KeyType::Ed25519 => &PKCS_ED25519,
         };
         let key = KeyPair::generate_for(algorithm).unwrap();
-        let certificate = CertificateParams::default().self_signed(&key).unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()])
+            .and_then(|params| params.self_signed(&key))
+            .unwrap();
         Credentials {
             chain: vec![certificate.der().to_vec()],
             signer: match key_type {

@@ -15,6 +15,7 @@ mod credentials;
 mod moves;
 mod options;
 mod random;
+pub mod recording;
 mod server;
 
 pub use client::Client;
@@ -23,6 +24,6 @@ pub use moves::Move;
 pub use options::{Options, Resumable};
 pub use random::SeededRandom;
 pub use server::{
-    OWN_CONNECTION_ID, Server, TICKET_LIFETIME, builder, connect, exchange, exchange_data,
-    second_flight,
+    OWN_CONNECTION_ID, SESSION_ID, Server, TICKET_LIFETIME, builder, connect, exchange,
+    exchange_data, second_flight,
 };

@@ -23,11 +23,13 @@ pub enum Move {
     ApplicationData,
     /// A fatal alert.
     Alert,
+    /// A return routability check, which asks for a response.
+    PathChallenge,
 }
 
 impl Move {
     /// All moves.
-    pub const ALL: [Move; 10] = [
+    pub const ALL: [Move; 11] = [
         Move::Hello,
         Move::HelloWithCookie,
         Move::Certificate,
@@ -38,6 +40,7 @@ impl Move {
         Move::Finished,
         Move::ApplicationData,
         Move::Alert,
+        Move::PathChallenge,
     ];
 
     /// The flight that answers a ServerHelloDone.
@@ -48,4 +51,7 @@ impl Move {
         Move::ChangeCipherSpec,
         Move::Finished,
     ];
+
+    /// The flight that answers the Finished of a session that is resumed.
+    pub const RESUMED_FLIGHT: [Move; 2] = [Move::ChangeCipherSpec, Move::Finished];
 }

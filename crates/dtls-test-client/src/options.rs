@@ -46,6 +46,8 @@ pub struct Options {
     pub signs_with: Option<SignatureScheme>,
     /// What it does after the ServerHelloDone. Without credentials, it sends an empty Certificate and proves nothing.
     pub second_flight: Vec<Move>,
+    /// What it does after the server's Finished, if its session is resumed.
+    pub resumed_flight: Vec<Move>,
 }
 
 /// A session that can be resumed.
@@ -81,6 +83,7 @@ impl Options {
             version: DTLS_1_2,
             signs_with: None,
             second_flight: Move::SECOND_FLIGHT.to_vec(),
+            resumed_flight: Move::RESUMED_FLIGHT.to_vec(),
         }
     }
 }

@@ -8,6 +8,7 @@ use dtls_server::alert::AlertDescription;
 use dtls_server::association::{Association, Discard};
 use dtls_server::config::{Config, ConfigBuilder, Identity};
 use dtls_server::cookie::{CookieReply, Cookies};
+use dtls_server::crypto::random::Random;
 use dtls_server::established::{self, Incoming, Reason, Received};
 use dtls_server::handshake::{
     ClientVerifier, Complete, Handshake, HandshakeError, LastFlight, Outcome, Start,
@@ -60,7 +61,7 @@ pub struct Server {
     /// Whether the last record was newer than all before.
     pub is_newest: bool,
     cookies: Cookies,
-    random: SeededRandom,
+    random: Box<dyn Random>,
 }
 
 /// How long tickets are valid.
@@ -72,7 +73,7 @@ struct Verifier<'a> {
     verdict: Result<(), AlertDescription>,
     tickets: &'a mut Tickets,
     peer: &'a [u8],
-    random: &'a mut SeededRandom,
+    random: &'a mut dyn Random,
 }
 
 impl ClientVerifier for Verifier<'_> {
@@ -87,6 +88,9 @@ impl ClientVerifier for Verifier<'_> {
 
 /// What clients put into their records.
 pub const OWN_CONNECTION_ID: [u8; 8] = *b"12345678";
+
+/// The session's name. Mbed TLS's client ignores ids of less than 16 bytes.
+pub const SESSION_ID: [u8; 32] = *b"a session id has up to 32 bytes.";
 
 /// A configuration with an EC key and an RSA key.
 #[must_use]
@@ -116,19 +120,27 @@ impl Server {
     /// The configuration can't work.
     #[must_use]
     pub fn with(builder: ConfigBuilder) -> Server {
+        Server::with_random(builder, Box::new(SeededRandom::new(1)))
+    }
+
+    /// A server with this configuration and these random bytes.
+    ///
+    /// # Panics
+    /// The configuration can't work, or there are no random bytes.
+    #[must_use]
+    pub fn with_random(builder: ConfigBuilder, mut random: Box<dyn Random>) -> Server {
         #[expect(
             clippy::disallowed_methods,
             reason = "where the clock begins is of no importance"
         )]
         let now = Instant::now();
-        let mut random = SeededRandom::new(1);
         Server {
             config: Arc::new(builder.build().unwrap()),
             now,
             verdict: Ok(()),
             session: None,
             mistaken: None,
-            tickets: Tickets::new(&mut random, now, TICKET_LIFETIME).unwrap(),
+            tickets: Tickets::new(&mut *random, now, TICKET_LIFETIME).unwrap(),
             peer: b"peer".to_vec(),
             opened: Vec::new(),
             resumes: true,
@@ -142,7 +154,7 @@ impl Server {
             responses: Vec::new(),
             discarded: Vec::new(),
             is_newest: false,
-            cookies: Cookies::new(&mut random, now).unwrap(),
+            cookies: Cookies::new(&mut *random, now).unwrap(),
             random,
         }
     }
@@ -174,7 +186,7 @@ impl Server {
             verdict: self.verdict,
             tickets: &mut self.tickets,
             peer: &self.peer,
-            random: &mut self.random,
+            random: &mut *self.random,
         };
         if let Some(handshake) = &mut self.handshake {
             let discarded = handshake.receive(self.now, datagram, &mut verifier);
@@ -193,10 +205,10 @@ impl Server {
                     hello: &hello.message,
                     record_sequence: hello.record_sequence,
                     own_connection_id: &OWN_CONNECTION_ID,
-                    session_id: b"session",
+                    session_id: &SESSION_ID,
                     resumed: resumed.as_ref(),
                 };
-                self.handshake = Some(Handshake::new(self.now, &start, &mut self.random));
+                self.handshake = Some(Handshake::new(self.now, &start, &mut *self.random));
                 self.drain()
             }
             CookieReply::FirstFragment(_)
@@ -264,7 +276,7 @@ impl Server {
     pub fn challenge(&mut self) -> Result<(Cookie, Vec<u8>), ChallengeError> {
         let mut datagram = Vec::new();
         let association = self.association.as_mut().expect("a session");
-        let cookie = association.challenge(&mut self.random, &mut datagram)?;
+        let cookie = association.challenge(&mut *self.random, &mut datagram)?;
         Ok((cookie, datagram))
     }
 

@@ -3,8 +3,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SerialNumber, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+    RevokedCertParams, SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::fs::{self, Permissions};
@@ -89,6 +89,23 @@ impl Authority {
         self.device_valid(name, Valid::Now)
     }
 
+    /// A server's certificate with an RSA key.
+    pub fn server_with_rsa(&self) -> Identity {
+        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        let mut params = CertificateParams::new(names).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+        self.issue_for("localhost-rsa", params, &key)
+    }
+
+    /// A device's certificate with a key of this kind.
+    pub fn device_with(&self, name: &str, algorithm: &'static SignatureAlgorithm) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        self.issue_for(name, params, &key)
+    }
+
     /// A device's certificate of `size` bytes (DER), or a few less.
     pub fn device_of_size(&self, name: &str, size: usize) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -114,11 +131,14 @@ impl Authority {
         self.issue(name, params)
     }
 
-    fn issue(&self, name: &str, mut params: CertificateParams) -> Identity {
+    fn issue(&self, name: &str, params: CertificateParams) -> Identity {
+        self.issue_for(name, params, &KeyPair::generate().unwrap())
+    }
+
+    fn issue_for(&self, name: &str, mut params: CertificateParams, key: &KeyPair) -> Identity {
         params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
         let hash = digest(&SHA256, certificate.der());
         Identity {
             name: name.to_owned(),
@@ -138,6 +158,10 @@ impl Identity {
     pub fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
         let certificate = directory.join(format!("{}.pem", self.name));
         let key = directory.join(format!("{}.key", self.name));
+        // Not again: a program that another thread has started may be reading them.
+        if fs::read_to_string(&key).ok().as_ref() == Some(&self.key_pem) {
+            return (certificate, key);
+        }
         fs::write(&certificate, &self.certificate_pem).unwrap();
         fs::write(&key, &self.key_pem).unwrap();
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();

@@ -81,7 +81,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn run(command: &mut Command) -> Client {
+    pub(crate) fn run(command: &mut Command) -> Client {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

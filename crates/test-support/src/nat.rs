@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
@@ -34,6 +34,8 @@ struct State {
 struct Port {
     socket: Arc<UdpSocket>,
     number: u16,
+    /// The device's own address: what comes to the port is sent there.
+    device: Arc<Mutex<SocketAddr>>,
     receiver: AbortHandle,
 }
 
@@ -78,6 +80,19 @@ impl Nat {
         state.content_types.clear();
     }
 
+    /// Gives each of two devices the port of the other, as happens when ports are forgotten and given away again.
+    pub fn swap_ports(&self) {
+        let mut state = lock(&self.state);
+        let devices: Vec<SocketAddr> = state.ports.keys().copied().collect();
+        assert_eq!(devices.len(), 2);
+        let ports: Vec<Port> = state.ports.drain().map(|(_, port)| port).collect();
+        for (&device, port) in devices.iter().rev().zip(ports) {
+            *lock(&port.device) = device;
+            state.ports.insert(device, port);
+        }
+        state.content_types.clear();
+    }
+
     /// The ports that devices have, in ascending order.
     pub fn ports(&self) -> Vec<u16> {
         let mut ports: Vec<u16> = lock(&self.state)
@@ -106,7 +121,7 @@ impl Drop for Nat {
 }
 
 /// Ignores poisoning: a test that fails while it holds the lock still shows why.
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -147,11 +162,14 @@ async fn open(
     let number = socket.local_addr().unwrap().port();
     let socket = Arc::new(socket);
     let (outside, inside) = (Arc::clone(&socket), Arc::clone(inside));
+    let own = Arc::new(Mutex::new(device));
+    let to = Arc::clone(&own);
     let receiver = tokio::spawn(async move {
         let mut datagram = vec![0; 65_536];
         loop {
             match outside.recv(&mut datagram).await {
                 Ok(length) => {
+                    let device = *lock(&to);
                     let _ = inside.send_to(&datagram[..length], device).await;
                 }
                 // The gateway was not there when the last datagram came to it.
@@ -162,6 +180,7 @@ async fn open(
     let port = Port {
         socket: Arc::clone(&socket),
         number,
+        device: own,
         receiver: receiver.abort_handle(),
     };
     lock(state).ports.insert(device, port);

@@ -33,9 +33,21 @@ pub fn s_client(world: &World, identity: Option<&Identity>, arguments: &[&str]) 
 
 /// The output of `gnutls-cli` for a handshake with this certificate.
 pub fn gnutls_cli(world: &World, identity: &Identity) -> String {
+    gnutls_cli_with(world, identity, "", &[])
+}
+
+/// The same with more behind its priority string, and more arguments.
+pub fn gnutls_cli_with(
+    world: &World,
+    identity: &Identity,
+    priority: &str,
+    arguments: &[&str],
+) -> String {
     let (certificate, key) = identity.write(world.path());
     let mut command = Command::new("gnutls-cli");
-    command.args(["--udp", "--priority", "NORMAL:-VERS-ALL:+VERS-DTLS1.2"]);
+    let priority = format!("NORMAL:-VERS-ALL:+VERS-DTLS1.2{priority}");
+    command.args(["--udp", "--priority", &priority]);
+    command.args(arguments);
     command.arg("--x509cafile").arg(world.path().join("ca.pem"));
     command.arg("--x509certfile").arg(certificate);
     command.arg("--x509keyfile").arg(key);

@@ -24,6 +24,8 @@ use tokio::sync::oneshot;
 pub struct Options<'a> {
     /// `listen.coaps`, instead of any port of 127.0.0.1.
     pub listen: Option<&'a str>,
+    /// Whether the server has a certificate with an RSA key, too.
+    pub rsa: bool,
     /// Whether it has an admin server, on any port.
     pub admin: bool,
     /// Lines for `[upstream]`, besides its URL.
@@ -94,6 +96,9 @@ impl World {
         );
         fs::write(directory.path().join("ca.pem"), &authority.pem).unwrap();
         server.write(directory.path());
+        if options.rsa {
+            authority.server_with_rsa().write(directory.path());
+        }
         let devices = [(&meter, METER_TOKEN), (&pump, PUMP_TOKEN)].map(|(identity, token)| {
             identity.write(directory.path());
             let Identity {
@@ -243,10 +248,16 @@ fn gateway_toml(directory: &Path, urls: &str, options: &Options<'_>) -> String {
     let admin = if options.admin { "127.0.0.1:0" } else { "" };
     section("listen", &format!("coaps = {listen:?}\nadmin = {admin:?}"));
     let (certificate, key) = (file("localhost.pem"), file("localhost.key"));
-    section(
-        "server",
-        &format!("certificate = {certificate:?}\nprivate_key = {key:?}"),
-    );
+    let mut server = format!("certificate = {certificate:?}\nprivate_key = {key:?}");
+    if options.rsa {
+        let (certificate, key) = (file("localhost-rsa.pem"), file("localhost-rsa.key"));
+        write!(
+            server,
+            "\nrsa_certificate = {certificate:?}\nrsa_private_key = {key:?}"
+        )
+        .unwrap();
+    }
+    section("server", &server);
     let anchors = if options.any_issuer {
         String::new()
     } else {

@@ -9,7 +9,7 @@ use dtls_server::routability::Cookie;
 use std::collections::VecDeque;
 
 /// How many times the bytes received are sent at most.
-const FACTOR: usize = 3;
+pub(in crate::dtls) const FACTOR: usize = 3;
 /// Datagrams that wait, and their bytes.
 const MAX_WAITING: usize = 8;
 const MAX_WAITING_BYTES: usize = 8 * 1024;
@@ -67,9 +67,9 @@ impl UnprovenPath {
         self.challenge == Some(cookie)
     }
 
-    /// Another datagram for the client.
+    /// Another datagram for the client. A short one does not wait behind a long one: it may be what proves the path.
     pub(in crate::dtls) fn offer(&mut self, datagram: Vec<u8>) -> Offered {
-        if self.waiting.is_empty() && self.may_send(datagram.len()) {
+        if self.may_send(datagram.len()) {
             self.sent = self.sent.saturating_add(datagram.len());
             return Offered::Send(datagram);
         }
@@ -85,6 +85,11 @@ impl UnprovenPath {
     /// An authentic datagram of this length has come from there.
     pub(in crate::dtls) fn received(&mut self, bytes: usize) {
         self.received = self.received.saturating_add(bytes);
+    }
+
+    /// Whether something waits.
+    pub(in crate::dtls) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The next waiting datagram that may be sent now.
@@ -123,19 +128,21 @@ mod tests {
     fn three_times_what_came_is_sent_and_the_rest_waits_in_order() {
         let mut path = path();
         assert_eq!(path.offer(vec![1; 1]), Offered::Waits, "nothing came yet");
+        assert_eq!(path.offer(vec![2; 10]), Offered::Waits);
         path.received(100);
-        assert_eq!(
-            path.offer(vec![2; 10]),
-            Offered::Waits,
-            "not before the first"
-        );
         assert_eq!(path.pop(), Some(vec![1; 1]));
         assert_eq!(path.pop(), Some(vec![2; 10]));
-        assert_eq!(path.offer(vec![3; 289]), Offered::Send(vec![3; 289]));
-        assert_eq!(path.offer(vec![4; 1]), Offered::Waits);
+        assert_eq!(path.offer(vec![3; 290]), Offered::Waits);
         assert_eq!(path.pop(), None);
+        // What is short is not held up by what is too long for now.
+        assert_eq!(path.offer(vec![4; 39]), Offered::Send(vec![4; 39]));
+        path.received(13);
+        assert_eq!(path.pop(), None, "289 bytes are left");
         path.received(1);
-        assert_eq!(path.pop(), Some(vec![4; 1]));
+        assert!(path.has_waiting());
+        assert_eq!(path.pop(), Some(vec![3; 290]));
+        assert_eq!(path.offer(vec![5; 1]), Offered::Send(vec![5; 1]));
+        assert_eq!(path.offer(vec![6; 2]), Offered::Waits);
         assert_eq!(path.pop(), None);
     }
 

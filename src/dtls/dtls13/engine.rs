@@ -9,7 +9,7 @@ mod plaintext_filter;
 mod stand_in;
 
 use super::cookie::Cookie;
-use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
+use super::inbound::LARGEST_CERTIFICATE_MESSAGE;
 use super::supported::Supported;
 use crate::credentials::ServerCredentials;
 use crate::dtls::handshakes::Buffered;
@@ -277,22 +277,6 @@ impl Engine {
     ) -> Result<Vec<EngineOutput>, EngineError> {
         self.run(|dtls| dtls.handle_timeout(now))?;
         guarded(|| Ok(self.drain()))
-    }
-
-    /// Handles a client's complete Certificate message of DTLS 1.2. It is stored here, and the engine gets a shorter one.
-    pub(crate) fn receive_certificates(
-        &mut self,
-        now: Instant,
-        number: u16,
-        body: &[u8],
-    ) -> Result<Vec<EngineOutput>, (EngineError, Vec<EngineOutput>)> {
-        match StandIn::new(number, body) {
-            Some((stand_in, record)) => {
-                self.stand_in = Some(Box::new(stand_in));
-                self.receive(now, &record)
-            }
-            None => self.receive(now, &message(CERTIFICATE, number, body)),
-        }
     }
 
     /// Runs the engine, with the stand-in active for its crypto provider.

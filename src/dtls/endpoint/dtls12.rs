@@ -130,7 +130,8 @@ impl<T> Endpoint<T> {
         let Engine::Dtls12(dtls12) = &mut half_open.engine else {
             return;
         };
-        dtls12.handshake.receive(now, datagram, &mut judge);
+        let discarded = dtls12.handshake.receive(now, datagram, &mut judge);
+        self.counters.records_not_due += u64::try_from(discarded.len()).unwrap_or(u64::MAX);
         if let Some(chain) = judge.chain {
             half_open.chain = Some(chain);
             half_open.verified_by = self.policy_version;
@@ -211,7 +212,7 @@ impl<T> Endpoint<T> {
             verified_by: half_open.verified_by,
             chain,
         };
-        let allowed = match self.judge_completed(&handshaken) {
+        let mut allowed = match self.judge_completed(&handshaken) {
             Ok(allowed) => allowed,
             Err((failure, alert)) => {
                 // The client has our Finished: it is told under the session's keys.
@@ -225,9 +226,8 @@ impl<T> Endpoint<T> {
         let mut resumption_id = [0; 32];
         if let Some(session) = session {
             resumption_id = session.id().try_into().unwrap_or(resumption_id);
-            if !is_resumed {
-                self.resumption.insert(now, session, allowed.chain.clone());
-            }
+            // Otherwise its time would begin again and again.
+            allowed.resumable = Some(session).filter(|_| !is_resumed);
         }
         let engine = Established::Dtls12(association);
         let id = self.establish(now, handshaken, allowed, engine, last_flight, resumption_id);

@@ -74,14 +74,7 @@ impl<T> Endpoint<T> {
                 Verdict::Replace(record) | Verdict::Hello(record) => {
                     dtls13.engine.receive(now, record)
                 }
-                Verdict::Certificates(number, body) => {
-                    dtls13.engine.receive_certificates(now, *number, body)
-                }
                 Verdict::Buffered | Verdict::Drop => continue,
-                Verdict::Reject(alert, reason) => {
-                    let (reason, alert) = (reason.clone(), Some(*alert));
-                    Err((EngineError { reason, alert }, Vec::new()))
-                }
             };
             let is_answered = !matches!(&outcome, Ok(outputs) if outputs.is_empty());
             has_output |= is_answered;
@@ -157,9 +150,6 @@ impl<T> Endpoint<T> {
                     None => return,
                 },
                 (EngineOutput::Plaintext(bytes), Owner::Session(id)) => {
-                    if let Some(dtls13) = self.dtls13(*owner) {
-                        dtls13.inbound.confirmed();
-                    }
                     self.received_application_data(now, id, bytes);
                 }
                 (EngineOutput::CloseNotify, Owner::Session(id)) => {
@@ -234,7 +224,7 @@ impl<T> Endpoint<T> {
             return;
         };
         dtls13.is_proven = true;
-        dtls13.inbound.proven(true);
+        dtls13.inbound.proven();
         // A handshake that began with a valid cookie is counted already.
         if dtls13.engine.take_cookie().is_none() {
             self.admission.address_limit.count(now, path.remote.ip());

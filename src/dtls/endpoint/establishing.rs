@@ -10,6 +10,7 @@ use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
+use dtls_server::resumption::Session as ResumableSession;
 use std::time::Instant;
 
 /// A complete handshake.
@@ -25,6 +26,8 @@ pub(super) struct Handshaken {
 /// A session that may be established.
 pub(super) struct Allowed {
     pub(super) chain: Chain,
+    /// To resume it by.
+    pub(super) resumable: Option<ResumableSession>,
     certificate: CertificateTag,
     replaced: Option<SessionId>,
 }
@@ -63,6 +66,7 @@ impl<T> Endpoint<T> {
         }
         Ok(Allowed {
             chain: chain.clone(),
+            resumable: None,
             certificate,
             replaced,
         })
@@ -101,7 +105,16 @@ impl<T> Endpoint<T> {
             Engine::Dtls12(_) => "1.2",
             Engine::Dtls13(_) => "1.3",
         };
-        let certificate = allowed.chain.first().cloned().unwrap_or_default();
+        drop(handshaken.chain);
+        let is_chain_kept = self.policy.verifies_chains();
+        let kept = is_chain_kept.then(|| allowed.chain.clone());
+        let resumable = (allowed.resumable).map(|session| (session, allowed.chain.clone()));
+        // A large one is not copied if nothing else has it.
+        let certificate = match Chain::try_unwrap(allowed.chain) {
+            Ok(chain) => chain.into_iter().next(),
+            Err(chain) => chain.first().cloned(),
+        };
+        let certificate = certificate.unwrap_or_default();
         let connection = Connection {
             engine,
             path,
@@ -109,12 +122,13 @@ impl<T> Endpoint<T> {
             deadline: now + self.parameters.session_idle,
             timer: Slot::default(),
             certificate: allowed.certificate,
-            chain: self.policy.verifies_chains().then_some(allowed.chain),
+            chain: kept,
             fresh: Some(Box::new(Fresh::new(
                 now,
                 &handshaken.random,
                 handshaken.began,
                 last_flight,
+                resumable,
             ))),
             resumption_id,
         };

@@ -3,7 +3,7 @@
 
 use super::Endpoint;
 use crate::dtls::Event;
-use crate::dtls::connection::{Engine, Offered, UnprovenPath};
+use crate::dtls::connection::{Engine, FACTOR, Offered, UnprovenPath};
 use crate::dtls::path::{Path, SessionId};
 use dtls_server::crypto::random::SystemRandom;
 use dtls_server::routability::Cookie;
@@ -28,6 +28,13 @@ impl<T> Endpoint<T> {
         self.sessions
             .get(id)
             .is_some_and(|connection| connection.unproven.is_some())
+    }
+
+    /// Whether something waits until the address of a session's client is proven.
+    pub fn is_path_blocked(&self, id: SessionId) -> bool {
+        let connection = self.sessions.get(id);
+        let unproven = connection.and_then(|connection| connection.unproven.as_ref());
+        unproven.is_some_and(|unproven| unproven.has_waiting())
     }
 
     /// An authentic record, newer than all before it, came from another path.
@@ -91,12 +98,22 @@ impl<T> Endpoint<T> {
         }
     }
 
-    /// Answers a challenge of the client, to where that came from. The answer is as long as the question.
-    pub(super) fn respond_to_challenge(&mut self, id: SessionId, path: Path, response: Vec<u8>) {
+    /// Answers a challenge of the client, to where that came from in a record of this many bytes. With a long connection ID of
+    /// the client, the answer may be many times longer.
+    pub(super) fn respond_to_challenge(
+        &mut self,
+        id: SessionId,
+        path: Path,
+        received: usize,
+        response: Vec<u8>,
+    ) {
         let connection = self.sessions.get(id);
-        match connection.is_some_and(|connection| connection.path == path) {
-            true => self.transmit_to(id, response),
-            false => self.transmit(path, response),
+        if connection.is_some_and(|connection| connection.path == path) {
+            self.transmit_to(id, response);
+        } else if response.len() <= received.saturating_mul(FACTOR) {
+            self.transmit(path, response);
+        } else {
+            self.counters.unproven_path_dropped += 1;
         }
     }
 

@@ -12,6 +12,8 @@ use std::time::Instant;
 
 /// Records of a datagram that are not authentic, before the rest of it is dropped: each may cost a decryption.
 const MAX_DISCARDED: usize = 32;
+/// Bytes of a record's header without its connection ID.
+const HEADER: usize = 13;
 
 impl<T> Endpoint<T> {
     /// The connection ID of the first record. Empty: it must have one, and is malformed. `None`: it goes by its path.
@@ -87,7 +89,8 @@ impl<T> Endpoint<T> {
                 self.challenge(id);
             }
             is_authentic = true;
-            self.act(now, path, id, incoming);
+            let bytes = HEADER + record.connection_id.len() + record.fragment.len();
+            self.act(now, path, id, bytes, incoming);
         }
         if !is_authentic {
             self.counters.without_effect += 1;
@@ -95,18 +98,20 @@ impl<T> Endpoint<T> {
         self.arm(id);
     }
 
-    /// Does what an authentic record leads to.
-    fn act(&mut self, now: Instant, path: Path, id: SessionId, incoming: Incoming) {
+    /// Does what an authentic record of this many bytes leads to.
+    fn act(&mut self, now: Instant, path: Path, id: SessionId, bytes: usize, incoming: Incoming) {
         match incoming.received {
-            Received::ApplicationData(bytes) => {
-                self.received_application_data(now, id, bytes);
+            Received::ApplicationData(content) => {
+                self.received_application_data(now, id, content);
             }
             Received::Repeat(datagrams) => {
                 for datagram in datagrams {
                     self.transmit_to(id, datagram);
                 }
             }
-            Received::PathChallenge(response) => self.respond_to_challenge(id, path, response),
+            Received::PathChallenge(response) => {
+                self.respond_to_challenge(id, path, bytes, response);
+            }
             Received::PathResponse(cookie) => self.receive_response(id, path, cookie),
             // What is in use is where its newest record came from.
             Received::PathDrop(_) => {}

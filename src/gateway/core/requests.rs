@@ -66,9 +66,11 @@ impl Core {
             self.ready.postpone(now, peer);
         }
         self.sessions.arm(session);
+        let mut has_sent = false;
         for output in outputs.drain(..) {
             match output {
                 Output::Send(bytes) => {
+                    has_sent = true;
                     self.sessions.dtls.send(now, session, &bytes);
                     self.tap.send(|| self.sent(session, &bytes));
                 }
@@ -87,6 +89,10 @@ impl Core {
             }
         }
         self.outputs = outputs;
+        if has_sent && self.sessions.dtls.is_path_blocked(session) {
+            // Once: it sends nothing while a ping is outstanding.
+            self.prove_path(now, session);
+        }
         if self.draining.is_active() {
             self.draining.touched.push(session);
         }

@@ -16,6 +16,7 @@ const USAGE: &str = "usage: echo_server ADDRESS:PORT CERTIFICATE KEY [OPTIONS]
   --connection-id BYTES     length of connection IDs, 0 to 8 (8), or none
   --mtu BYTES               largest datagram of a handshake (1200)
   --suites NAME,NAME        cipher suites, best first (all)
+  --tickets                 sends tickets to clients that ask for them
   --require-ems             refuses clients without an extended master secret";
 
 /// What the command line says.
@@ -27,6 +28,7 @@ pub(crate) struct Arguments {
     mtu: usize,
     suites: Option<Vec<CipherSuite>>,
     extended_master_secret: ExtendedMasterSecret,
+    tickets: bool,
 }
 
 impl Arguments {
@@ -42,6 +44,7 @@ impl Arguments {
             mtu: 1200,
             suites: None,
             extended_master_secret: ExtendedMasterSecret::Prefer,
+            tickets: false,
         };
         while let Ok(option) = next() {
             match option.as_str() {
@@ -57,6 +60,7 @@ impl Arguments {
                     let names = next()?;
                     parsed.suites = Some(names.split(',').map(suite).collect::<Result<_, _>>()?);
                 }
+                "--tickets" => parsed.tickets = true,
                 "--require-ems" => parsed.extended_master_secret = ExtendedMasterSecret::Require,
                 _ => return Err(USAGE.into()),
             }
@@ -69,6 +73,7 @@ impl Arguments {
         let mut builder = Config::builder()
             .connection_id_length(self.connection_id_length)
             .mtu(self.mtu)
+            .session_tickets(self.tickets)
             .extended_master_secret(self.extended_master_secret);
         for (certificate, key) in &self.identities {
             builder = builder.identity(identity(certificate, key)?);

@@ -4,13 +4,15 @@ use dtls_server::alert::AlertDescription;
 use dtls_server::association::Association;
 use dtls_server::config::Config;
 use dtls_server::cookie::{CookieReply, Cookies, FragmentedHello, VerifiedHello};
-use dtls_server::crypto::certificate_key::{CertificateKey, KeyKind};
+use dtls_server::crypto::certificate_key::CertificateKey;
 use dtls_server::crypto::random::{Random, SystemRandom, Unavailable};
 use dtls_server::established::{self, Incoming, Reason, Received};
-use dtls_server::handshake::{Complete, Handshake, HandshakeError, LastFlight, Outcome, Start};
-use dtls_server::message::client_hello::ClientHello;
+use dtls_server::handshake::{
+    ClientVerifier, Complete, Handshake, HandshakeError, LastFlight, Outcome, Start,
+};
+use dtls_server::reassembly::Message;
 use dtls_server::record::{self, ContentType, records};
-use dtls_server::resumption::SessionCache;
+use dtls_server::resumption::{Named, Opened, Session as Resumable, SessionCache, Ticket, Tickets};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
@@ -40,8 +42,9 @@ pub(crate) struct Server {
     next_key: Key,
     by_address: HashMap<SocketAddr, Key>,
     by_connection_id: HashMap<Vec<u8>, Key>,
-    /// A client is judged again when it resumes, by what is kept beside its session.
+    /// A client is judged again when it resumes, by what is kept beside its session, or is in its ticket.
     resumable: SessionCache<Client>,
+    tickets: Tickets,
     transmits: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
 }
@@ -75,10 +78,31 @@ struct Session {
     expires: Instant,
 }
 
-/// What this server knows a client by. A real one keeps the certificate's fingerprint.
-#[derive(Clone)]
-pub(crate) struct Client {
-    key: KeyKind,
+/// What this server knows a client by: its kind of key. A real one keeps the certificate's fingerprint.
+type Client = String;
+
+/// What a handshake asks its user.
+struct Verifier<'a> {
+    now: Instant,
+    client: &'a mut Option<Client>,
+    tickets: &'a mut Tickets,
+    random: &'a mut SystemRandom,
+}
+
+impl ClientVerifier for Verifier<'_> {
+    /// Takes every certificate whose key can be read. That the client has this key, the handshake makes sure of.
+    fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription> {
+        let own = chain.first().ok_or(AlertDescription::BAD_CERTIFICATE)?;
+        let key = CertificateKey::from_certificate(own)?.kind();
+        *self.client = Some(format!("{key:?}"));
+        Ok(())
+    }
+
+    fn ticket(&mut self, session: &Resumable) -> Option<Ticket> {
+        let client = self.client.as_ref()?;
+        self.tickets
+            .seal(self.now, session, client.as_bytes(), self.random)
+    }
 }
 
 pub(crate) enum Event {
@@ -103,6 +127,7 @@ impl Server {
             by_address: HashMap::new(),
             by_connection_id: HashMap::new(),
             resumable: SessionCache::new(MAX_SESSIONS, RESUMPTION_LIFETIME),
+            tickets: Tickets::new(&mut SystemRandom, now, RESUMPTION_LIFETIME)?,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         })
@@ -161,26 +186,38 @@ impl Server {
         let Ok(session_id) = self.resumable.new_id(&mut self.random) else {
             return;
         };
-        let named = ClientHello::parse(message.body()).map_or(&[][..], |hello| hello.session_id);
-        let resumed = self.resumable.get(now, named);
-        // Here a server asks again whether the client may still come in.
-        let client = resumed.map(|(_, client)| client.clone());
+        let resumed = self.resumed(now, message);
         let start = Start {
             config: &self.config,
             hello: message,
             record_sequence: verified.record_sequence,
             own_connection_id: &id,
             session_id: &session_id,
-            resumed: resumed.map(|(session, _)| session),
+            resumed: resumed.as_ref().map(|(session, _)| session),
         };
         let handshake = Handshake::new(now, &start, &mut self.random);
         let progress = Progress::Handshake {
             handshake: Box::new(handshake),
             hello: message.as_bytes().to_vec(),
-            client,
+            client: resumed.map(|(_, client)| client),
         };
         self.insert_handshake(now, source, progress);
         self.advance(now, source);
+    }
+
+    /// The session that a ClientHello names. Here a server asks again whether its client may still come in.
+    fn resumed(&self, now: Instant, hello: &Message) -> Option<(Resumable, Client)> {
+        match Named::by(hello, &self.config) {
+            Named::Id(id) => {
+                let (session, client) = self.resumable.get(now, id)?;
+                Some((session.clone(), client.clone()))
+            }
+            Named::Ticket(ticket) => {
+                let Opened { session, peer } = self.tickets.open(now, ticket)?;
+                Some((session, Client::from_utf8(peer).ok()?))
+            }
+            Named::Nothing => None,
+        }
     }
 
     /// A new one in each session, so that nobody but this server can relate them.
@@ -219,8 +256,14 @@ impl Server {
             Progress::Handshake {
                 handshake, client, ..
             } => {
-                let mut verify = |chain: &[&[u8]]| verify(chain, client);
-                handshake.receive(now, datagram, &mut verify);
+                let mut verifier = Verifier {
+                    now,
+                    client,
+                    tickets: &mut self.tickets,
+                    random: &mut self.random,
+                };
+                // What is discarded, and why, is of no interest here.
+                handshake.receive(now, datagram, &mut verifier);
                 self.advance(now, source);
             }
         }
@@ -438,26 +481,18 @@ impl Server {
     }
 }
 
-/// Takes every certificate whose key can be read. That the client has this key, the handshake makes sure of.
-fn verify(chain: &[&[u8]], client: &mut Option<Client>) -> Result<(), AlertDescription> {
-    let own = chain.first().ok_or(AlertDescription::BAD_CERTIFICATE)?;
-    let key = CertificateKey::from_certificate(own)?.kind();
-    *client = Some(Client { key });
-    Ok(())
-}
-
 fn describe(complete: &Complete, client: Option<&Client>) -> String {
     let association = &complete.association;
     let yes_no = |is_so| if is_so { "yes" } else { "no" };
     format!(
-        "{} ems={} resumed={} own_cid={} peer_cid={} max_content={} client={:?}",
+        "{} ems={} resumed={} own_cid={} peer_cid={} max_content={} client={}",
         association.suite(),
         yes_no(association.has_extended_master_secret()),
         yes_no(complete.is_resumed),
         association.own_connection_id().len(),
         association.peer_connection_id().len(),
         association.max_content(),
-        client.map(|client| client.key),
+        client.map_or("none", Client::as_str),
     )
 }
 

@@ -65,7 +65,7 @@ pub enum HandshakeError {
     /// A message of this type is malformed.
     #[error("{0} is malformed")]
     Malformed(HandshakeType),
-    /// A message of this type is too large, and its fragment is authentic. Others are [dropped](Handshake::too_large).
+    /// A message of this type is too large, and its fragment is authentic. Others are [dropped](super::Handshake::too_large).
     #[error("{0} is too large")]
     TooLarge(HandshakeType),
     /// The client has ended the handshake, by an authentic alert.

@@ -179,7 +179,15 @@ impl From<Discard> for Failure {
         match discard {
             // Authentic, and never in order.
             Discard::Overflow => Failure::Failed(HandshakeError::Overflow),
-            discard => Failure::Discarded(discard),
+            Discard::Epoch
+            | Discard::Version
+            | Discard::NoConnectionId
+            | Discard::OtherConnectionId
+            | Discard::Replayed
+            | Discard::TooShort
+            | Discard::NotAuthentic
+            | Discard::InnerType
+            | Discard::Failed => Failure::Discarded(discard),
         }
     }
 }

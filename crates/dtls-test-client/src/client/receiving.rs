@@ -156,7 +156,7 @@ impl Client {
                 self.messages.extend_from_slice(message.as_bytes());
                 self.is_connected = true;
                 if self.is_resumed {
-                    return Ok(self.make(&[Move::ChangeCipherSpec, Move::Finished]));
+                    return Ok(self.make(&self.options.resumed_flight.clone()));
                 }
             }
             _ => self.messages.extend_from_slice(message.as_bytes()),

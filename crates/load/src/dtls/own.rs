@@ -115,7 +115,9 @@ impl Session {
                 return Err(Failure::Handshake(alert.description.to_string()));
             }
         }
-        let (is_resumed, resumable) = (client.is_resumed(), client.resumable());
+        // A server that does not resume sessions gives none an id (RFC 5246 §7.4.1.3).
+        let resumable = client.resumable().filter(|one| !one.id.is_empty());
+        let is_resumed = client.is_resumed();
         let association = client.into_association();
         Ok(Session {
             socket,

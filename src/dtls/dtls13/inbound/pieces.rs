@@ -7,8 +7,6 @@ use crate::dtls::record::{ALERT, Cursor, HANDSHAKE};
 pub(super) const LARGEST_PLAINTEXT: usize = 1 << 14;
 /// Most bytes that encryption may add (RFC 9147 §5; none of our cipher suites adds more than 24).
 const EXPANSION: usize = 256;
-pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
-const RECORD_HEADER: usize = 13;
 
 /// One fragment of a handshake message (RFC 6347 §4.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,27 +50,12 @@ impl<'a> Fragment<'a> {
 pub(super) enum Piece<'a> {
     /// A handshake fragment in epoch 0.
     Fragment(Fragment<'a>),
-    /// A ChangeCipherSpec record in epoch 0 with its only valid content.
-    ChangeCipherSpec(&'a [u8]),
     /// An alert in epoch 0.
     Alert { is_fatal: bool, description: u8 },
-    /// A record in a later epoch, with the header of DTLS 1.2.
-    Protected12 {
-        content_type: u8,
-        epoch: u16,
-        record: &'a [u8],
-    },
     /// A record with the unified header of DTLS 1.3.
-    Protected13(&'a [u8]),
-    /// Not valid in any state.
+    Protected(&'a [u8]),
+    /// Not valid in any state: records of later epochs with the header of DTLS 1.2, too.
     Invalid,
-}
-
-impl Piece<'_> {
-    /// Bytes of a DTLS 1.2 record after its header.
-    pub(super) fn length(record: &[u8]) -> usize {
-        record.len().saturating_sub(RECORD_HEADER)
-    }
 }
 
 /// The pieces of one datagram, in order.
@@ -116,13 +99,12 @@ impl<'a> Pieces<'a> {
         Some(if record.len() > LARGEST_PLAINTEXT + EXPANSION {
             Piece::Invalid
         } else {
-            Piece::Protected13(record)
+            Piece::Protected(record)
         })
     }
 
     fn record(&mut self) -> Option<Piece<'a>> {
-        let all = self.datagram;
-        let mut cursor = Cursor(all);
+        let mut cursor = Cursor(self.datagram);
         let content_type = cursor.u8()?;
         // 254.255 is DTLS 1.0, 254.253 is 1.2 and also 1.3.
         let version = cursor.u16()?;
@@ -131,20 +113,10 @@ impl<'a> Pieces<'a> {
         let length = usize::from(cursor.u16()?);
         let content = cursor.take(length)?;
         self.datagram = cursor.0;
-        let record = all.get(..RECORD_HEADER + length)?;
-        let most = LARGEST_PLAINTEXT + if epoch == 0 { 0 } else { EXPANSION };
-        if length > most || !matches!(version, 0xfeff | 0xfefd) {
+        if epoch != 0 || length > LARGEST_PLAINTEXT || !matches!(version, 0xfeff | 0xfefd) {
             return Some(Piece::Invalid);
         }
-        if epoch != 0 {
-            return Some(Piece::Protected12 {
-                content_type,
-                epoch,
-                record,
-            });
-        }
         Some(match (content_type, content) {
-            (CHANGE_CIPHER_SPEC, [1]) => Piece::ChangeCipherSpec(record),
             (ALERT, [level, description]) => Piece::Alert {
                 is_fatal: *level == 2,
                 description: *description,

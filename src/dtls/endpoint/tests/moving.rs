@@ -2,6 +2,7 @@
 
 use super::*;
 use dtls_server::record::ContentType;
+use dtls_server::routability::PathMessage;
 use dtls_test_client::{Client, Credentials, KeyType, Options};
 
 const DATA: &[u8] = &[7; 100];
@@ -230,6 +231,36 @@ fn a_device_that_knows_return_routability_checks_proves_its_address_by_one() {
         bench.receive(5, &answer);
     }
     assert!(!bench.endpoint.is_path_unproven(session));
+}
+
+/// A hostile client would have others flooded otherwise: by its connection ID, each answer is longer than what it sends.
+#[test]
+fn a_challenge_from_elsewhere_is_answered_with_no_more_than_three_times_its_bytes() {
+    for (length, is_answered) in [(0, true), (8, true), (255, false)] {
+        let mut bench = Bench::new(Parameters::default());
+        // It can't read what comes with the longest one.
+        let mut client = Client::new(
+            Options {
+                return_routability_check: true,
+                connection_id: Some(vec![9; length]),
+                ..options()
+            },
+            7,
+        );
+        let hello = client.start();
+        bench.exchange(1, &mut client, hello);
+        assert_eq!(bench.endpoint.established(), 1);
+        let challenge = PathMessage::parse(&[0; 9]).unwrap().encode();
+        let challenge = client.protect(ContentType::RETURN_ROUTABILITY_CHECK, &challenge);
+        let newer = client.send(DATA);
+        bench.receive(1, &newer);
+        bench.sent();
+        bench.receive(2, &challenge);
+        let sent = bench.sent();
+        assert_eq!(sent.len(), usize::from(is_answered), "{length}");
+        assert!(sent.iter().all(|(to, _)| *to == path(2)));
+        assert_eq!(bench.moves(), []);
+    }
 }
 
 #[test]

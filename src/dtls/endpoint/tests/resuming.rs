@@ -9,6 +9,7 @@ use dtls_test_client::{Client, Options};
 fn resumable(bench: &mut Bench, port: u16) -> (Client, Options, SessionId) {
     let options = options();
     let (client, session) = bench.connect(port, options.clone());
+    bench.endpoint.mark_registered(bench.now, session);
     let again = Options {
         session: client.resumable(),
         ..options
@@ -123,4 +124,30 @@ fn resumable_sessions_are_bounded_expire_and_can_be_off() {
     let (client, again, _) = resumable(&mut off, 1);
     assert!(client.resumable().unwrap().id.is_empty());
     assert!(!is_resumed(&mut off, 2, &again));
+}
+
+/// Where there are no anchors, they are anyone's.
+#[test]
+fn sessions_of_unregistered_certificates_push_out_none_and_are_not_resumed() {
+    let mut bench = Bench::new(Parameters {
+        resumable_sessions: 2,
+        resumption_lifetime: 100 * SECOND,
+        ..Parameters::default()
+    });
+    let (_, again, _) = resumable(&mut bench, 1);
+    for port in 2..6 {
+        let options = options();
+        let (client, _) = bench.connect(port, options.clone());
+        let stranger = Options {
+            session: client.resumable(),
+            ..options
+        };
+        assert!(!bench.connect(port, stranger).0.is_resumed());
+    }
+    let (client, session) = bench.connect(6, again.clone());
+    assert!(client.is_resumed());
+    // Its time does not begin again.
+    bench.endpoint.mark_registered(bench.now, session);
+    bench.now += 100 * SECOND;
+    assert!(!bench.connect(7, again).0.is_resumed());
 }
