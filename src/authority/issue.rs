@@ -1,5 +1,6 @@
 //! Issues certificates: their fields, periods and extensions.
 
+use super::key_kind::private_key_pem;
 use super::{Error, KeyKind};
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::string::Ia5String;
@@ -191,7 +192,7 @@ impl Authority {
         let own = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Issued {
             certificate: format!("{own}{}", self.chain),
-            private_key: Zeroizing::new(key.serialize_pem()),
+            private_key: private_key_pem(&key),
         })
     }
 }

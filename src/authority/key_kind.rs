@@ -1,11 +1,15 @@
 //! The kinds of keys that certificates are made for.
 
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     Error, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
     PKCS_ED25519, PKCS_RSA_SHA256, RsaKeySize,
 };
 use std::fmt;
 use std::str::FromStr;
+use zeroize::Zeroizing;
 
 /// The type and size of a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +59,24 @@ impl KeyKind {
             KeyKind::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
             KeyKind::Ed25519 => KeyPair::generate_for(&PKCS_ED25519),
         }
+    }
+}
+
+/// A private key as PEM, PKCS#8.
+pub(super) fn private_key_pem(key: &KeyPair) -> Zeroizing<String> {
+    if !key.is_compatible(&PKCS_ED25519) {
+        return Zeroizing::new(key.serialize_pem());
+    }
+    // rcgen writes version 2, which has the public key as well (RFC 5958) and which OpenSSL 3.0 does not read.
+    let version1 = Ed25519KeyPair::from_pkcs8(key.serialized_der())
+        .ok()
+        .and_then(|pair| pair.to_pkcs8v1().ok());
+    match version1 {
+        Some(der) => Zeroizing::new(format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            *Zeroizing::new(STANDARD.encode(der.as_ref()))
+        )),
+        None => Zeroizing::new(key.serialize_pem()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::credentials::{
     CertificateChain, ClientPolicy, KeyType, PrivateKey, ServerCredentials, ServerIdentity,
-    Validity, certificates, own_certificate,
+    Validity, certificates, own_certificate, private_key,
 };
 use crate::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use rustls_pki_types::UnixTime;
@@ -57,6 +57,11 @@ fn certificates_with_each_kind_of_key_are_accepted_and_found_in_the_registry() {
             ..options(directory.path(), &[&name])
         };
         let made = make(&options, NOW).unwrap();
+        let pem = fs::read(&made.devices[0].private_key).unwrap();
+        let (_, key) = private_key(&pem).unwrap();
+        // Version 1, which every library reads (RFC 5958 §2): SEQUENCE { INTEGER 0, … }.
+        let version = key.windows(3).position(|bytes| bytes == [2, 1, 0]);
+        assert!(version.is_some_and(|at| at <= 4), "{kind}");
         let anchors = fs::read(&made.ca.certificate).unwrap();
         let policy = ClientPolicy::new(Some(&anchors), Validity::Check).unwrap();
         let device = files::read_certificate(&made.devices[0].certificate).unwrap();
