@@ -127,7 +127,8 @@ impl<T> Endpoint<T> {
         self.admission.registered(now, connection.path.remote);
         // Not before: where there are no anchors, anyone completes handshakes, and would push out what devices resume.
         let fresh = connection.fresh.as_mut();
-        if let Some((session, known)) = fresh.and_then(|fresh| fresh.resumable.take()) {
+        if let Some(resumable) = fresh.and_then(|fresh| fresh.resumable.take()) {
+            let (session, known) = *resumable;
             self.resumption.insert(now, session, known);
         }
     }
@@ -156,7 +157,7 @@ impl<T> Endpoint<T> {
                 None => self.counters.no_session += 1,
             },
             DatagramKind::Plaintext | DatagramKind::Protected => {
-                let established = self.index.established(path);
+                let established = self.index.established(path, &self.sessions);
                 if half_open.proven.is_none() && established.is_none() {
                     self.counters.no_session += 1;
                 }
@@ -175,7 +176,7 @@ impl<T> Endpoint<T> {
     pub fn session_of(&self, path: Path, datagram: &[u8]) -> Option<SessionId> {
         match self.connection_id(datagram) {
             Some(id) => self.index.session_with(id),
-            None => self.index.established(path),
+            None => self.index.established(path, &self.sessions),
         }
     }
 
@@ -360,7 +361,7 @@ impl<T> Endpoint<T> {
         if connection
             .fresh
             .as_ref()
-            .is_some_and(|fresh| fresh.expires <= now)
+            .is_some_and(|fresh| fresh.expires <= now.into())
         {
             connection.fresh = None;
         }

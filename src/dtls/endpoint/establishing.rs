@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use crate::credentials::{CertificateError, ClientChain};
-use crate::dtls::connection::{CertificateTag, Connection, Engine, FRESH, Fresh};
+use crate::dtls::connection::{CertificateTag, Connection, Engine, Fresh};
 use crate::dtls::path::{Path, SessionId};
 use crate::dtls::resumption::Known;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
@@ -78,7 +78,7 @@ impl<T> Endpoint<T> {
     /// The session that a new one on this path replaces. One with a connection ID is found without its path, on which
     /// another device may be now.
     fn replaced_by(&self, path: Path, certificate: CertificateTag) -> Option<SessionId> {
-        let there = self.index.established(path)?;
+        let there = self.index.established(path, &self.sessions)?;
         let connection = self.sessions.get(there)?;
         let is_replaced =
             connection.connection_id().is_empty() || connection.certificate == certificate;
@@ -126,13 +126,13 @@ impl<T> Endpoint<T> {
             timer: Slot::default(),
             certificate: allowed.certificate,
             chain: kept,
-            fresh: Some(Box::new(Fresh {
-                random: handshaken.random,
-                began: handshaken.began,
-                expires: now + FRESH,
+            fresh: Some(Box::new(Fresh::new(
+                now,
+                &handshaken.random,
+                handshaken.began,
                 last_flight,
                 resumable,
-            })),
+            ))),
             resumption_id,
         };
         self.counters.handshakes_completed += 1;
@@ -149,7 +149,8 @@ impl<T> Endpoint<T> {
     fn add_connection(&mut self, connection: Connection) -> SessionId {
         let (path, connection_id) = (connection.path, connection.connection_id().to_vec());
         let id = self.sessions.insert(connection);
-        self.index.add_session(path, &connection_id, id);
+        self.index
+            .add_session(path, &connection_id, id, &self.sessions);
         self.arm(id);
         id
     }
@@ -194,7 +195,8 @@ impl<T> Endpoint<T> {
             resumption_id: [0; 32],
         });
         if keeps.is_some() {
-            self.index.move_session(path, path, session, keeps);
+            self.index
+                .move_session(path, path, session, keeps, &self.sessions);
         }
         self.events.push_back(Event::Established {
             session,

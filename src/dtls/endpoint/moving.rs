@@ -39,7 +39,7 @@ impl<T> Endpoint<T> {
 
     /// The session of a path that can't be found otherwise, as it has no connection ID.
     pub(super) fn found_by_path(&self, path: Path) -> Option<SessionId> {
-        let there = self.index.established(path)?;
+        let there = self.index.established(path, &self.sessions)?;
         let connection = self.sessions.get(there)?;
         connection.connection_id().is_empty().then_some(there)
     }
@@ -61,7 +61,8 @@ impl<T> Endpoint<T> {
             Some(unproven) => Some(Box::new(unproven.moved())),
             None => Some(Box::new(UnprovenPath::new(from))),
         };
-        self.index.move_session(from, path, id, keeps);
+        self.index
+            .move_session(from, path, id, keeps, &self.sessions);
         self.counters.moved += 1;
         self.events.push_back(Event::Moved { session: id, path });
         for datagram in waiting {
