@@ -64,6 +64,6 @@ mod tests {
         let filter = filter("WARN, coaps_gateway::dtls=debug").unwrap();
         assert!(filter.would_enable("coaps_gateway", &Level::WARN));
         assert!(!filter.would_enable("coaps_gateway", &Level::INFO));
-        assert!(filter.would_enable("coaps_gateway::dtls::session", &Level::DEBUG));
+        assert!(filter.would_enable("coaps_gateway::dtls::endpoint", &Level::DEBUG));
     }
 }

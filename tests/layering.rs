@@ -147,7 +147,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),
     ("rustix", &["src/cli/dumpable.rs"]),
-    ("heap_trim", &["src/gateway/driver.rs"]),
+    (
+        "heap_trim",
+        &[
+            "src/gateway/driver.rs",
+            "crates/core-harness/examples/sessions.rs",
+        ],
+    ),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];
 

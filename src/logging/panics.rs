@@ -1,6 +1,6 @@
 //! Panics as log lines. Rust's own hook writes each one straight to standard error, and blocks while nothing reads it.
 //!
-//! A panic of the DTLS engine is caught and costs one session (`dtls::engine`); one elsewhere ends its thread or its task.
+//! A panic of the DTLS engine is caught and costs one session (`dtls::dtls13::engine`); one elsewhere ends its thread or its task.
 //! An attacker may cause either again and again, so there is one line a second at most, with the number of panics that
 //! were not logged before it. Like all lines it goes through a queue that drops lines when it is full.
 
