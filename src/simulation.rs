@@ -41,6 +41,7 @@ mod idle_expiry;
 mod late_completion;
 mod loop_fairness;
 mod loss;
+mod moved;
 mod observe;
 mod observe_byte_budget;
 mod observe_commands;

@@ -8,11 +8,12 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
+use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 use test_support::library::{Client, LIBRARIES, Library};
 use test_support::nat::Nat;
 use test_support::process::Process;
-use test_support::world::World;
+use test_support::world::{Options, World};
 
 const TELEMETRY: &str = r#"post api/v1/telemetry {"a":1}"#;
 const SHARED: &str = "/simulator/devices/meter-17/attributes/shared";
@@ -112,7 +113,7 @@ fn large_posts_and_responses_go_in_blocks() {
     }
 }
 
-/// With every suite that both the library and the gateway have.
+/// With every suite that both the library and the gateway have. Those with RSA are for the server's other certificate.
 #[test]
 fn each_cipher_suite_is_spoken() {
     let both = [
@@ -120,13 +121,21 @@ fn each_cipher_suite_is_spoken() {
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
         "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
         "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     ];
     let of_californium = [
         "TLS_ECDHE_ECDSA_WITH_AES_256_CCM_8",
         "TLS_ECDHE_ECDSA_WITH_AES_256_CCM",
     ];
-    let of_pion = ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"];
-    let world = World::start();
+    let of_pion = [
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    ];
+    let world = World::with(&Options {
+        rsa: true,
+        ..Options::default()
+    });
     for library in LIBRARIES {
         let own = match library {
             Library::Californium => &of_californium[..],
@@ -137,6 +146,29 @@ fn each_cipher_suite_is_spoken() {
             let agreed = handshake.split_whitespace().nth(1);
             assert_eq!(agreed, Some(&*format!("suite={suite}")), "{library:?}");
         }
+    }
+}
+
+/// They are not registered, which is said by CoAP: the handshake is complete.
+#[test]
+fn devices_may_have_keys_of_every_kind() {
+    let world = World::start();
+    for (name, algorithm) in [
+        ("p384", &PKCS_ECDSA_P384_SHA384),
+        ("p521", &PKCS_ECDSA_P521_SHA512),
+        ("rsa", &PKCS_RSA_SHA256),
+        ("ed25519", &PKCS_ED25519),
+    ] {
+        let identity = world.authority.device_with(name, algorithm);
+        for library in LIBRARIES {
+            let mut device = library.start_with(&world, world.address, &identity, &[]);
+            let response = device.request(TELEMETRY);
+            assert!(
+                response.starts_with("4.01"),
+                "{library:?} {name}: {response}"
+            );
+        }
+        assert!(!world.log_lines_with(&identity.fingerprint).is_empty());
     }
 }
 

@@ -485,7 +485,7 @@ fn allowed_code_is_not_reported() {
             "mod tests { use super::*; use super::Slot; }",
         ),
         (
-            "src/dtls/engine.rs",
+            "src/dtls/dtls13/engine.rs",
             "//! See [`crate::gateway`].\n// crate::gateway::x\nuse dimpl::Dtls;",
         ),
         (
@@ -514,17 +514,17 @@ fn a_library_named_in_another_file_is_found() {
         (
             "src/dtls/session.rs",
             "use dimpl::Dtls;",
-            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ and crates/coap-client/src/dtls.rs alone",
+            "dimpl is named in src/dtls/dtls13/engine.rs and src/dtls/dtls13/engine/ and crates/coap-client/src/dtls.rs alone",
         ),
         (
             "src/dtls/session.rs",
             "use {std::fmt, dimpl::Dtls};",
-            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ and crates/coap-client/src/dtls.rs alone",
+            "dimpl is named in src/dtls/dtls13/engine.rs and src/dtls/dtls13/engine/ and crates/coap-client/src/dtls.rs alone",
         ),
         (
             "crates/coap/src/option.rs",
             "fn f(engine: dimpl::Dtls) {}",
-            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ and crates/coap-client/src/dtls.rs alone",
+            "dimpl is named in src/dtls/dtls13/engine.rs and src/dtls/dtls13/engine/ and crates/coap-client/src/dtls.rs alone",
         ),
         (
             "src/calls/task.rs",

@@ -46,6 +46,10 @@ pub(super) struct HalfOpen {
 }
 
 /// What makes the handshake.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each is in the box of its handshake, and few are of the smaller kind"
+)]
 pub(super) enum Engine {
     Dtls12(Dtls12),
     Dtls13(Dtls13),

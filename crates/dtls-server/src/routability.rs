@@ -1,7 +1,7 @@
 //! Return routability check (RFC 9853): does the client receive at the address from which its records come now?
 //!
 //! A session with connection IDs goes on when an authentic record comes from a new address. But the address of a datagram is
-//! not authenticated: somebody may have sent a copy of the record, from its own address or in the name of a third. So little is
+//! not authenticated: an attacker may have sent a copy of the record, from its own address or in the name of a third. So little is
 //! sent there (three times what came from there, RFC 9853 §2) until the client has shown that it receives there.
 //!
 //! ```text
@@ -16,7 +16,7 @@
 //! # Basic, not enhanced
 //!
 //! This is the basic check (§5.1), which ends floods of third parties. The enhanced one (§5.2) asks at the old address first, so
-//! that an attacker beside the path who forwards copies of all records, always faster than the network, does not get the
+//! that an attacker beside the path that forwards copies of all records, always faster than the network, does not get the
 //! client's traffic redirected through itself. A server of devices behind NATs is better off without it: the old address of such
 //! a device is dead, so that each move would wait for a timeout before anything is sent, and what the attacker gains, to read
 //! and to drop what is encrypted, ends with the client's next record that arrives first. A client may do the enhanced check

@@ -63,7 +63,15 @@ fn the_server_answers_every_recorded_client_with_the_same_bytes() {
 #[test]
 fn every_stack_has_a_recording() {
     let names: Vec<String> = recordings().into_iter().map(|(name, _)| name).collect();
-    for stack in ["gnutls", "libcoap", "mbedtls", "openssl", "wolfssl"] {
+    for stack in [
+        "californium",
+        "gnutls",
+        "libcoap",
+        "mbedtls",
+        "openssl",
+        "pion",
+        "wolfssl",
+    ] {
         assert!(
             names.iter().any(|name| name.starts_with(stack)),
             "{stack} is not among {names:?}"

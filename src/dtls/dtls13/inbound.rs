@@ -12,6 +12,11 @@
 //!
 //! Everything else is dropped and counted. Encrypted content is filtered once it is decrypted (`engine::plaintext_filter`).
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "everything that is not accepted explicitly is dropped"
+)]
+
 mod pieces;
 mod reassembly;
 

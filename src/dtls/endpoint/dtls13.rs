@@ -139,8 +139,12 @@ impl<T> Endpoint<T> {
                 }
                 (EngineOutput::PeerCertificate(leaf), Owner::Handshake(id)) => {
                     let verified_by = self.policy_version;
-                    if let Some(handshake) = self.handshakes.get_mut(id) {
-                        handshake.chain = Some(vec![leaf]);
+                    if let Some(handshake) = self.handshakes.get_mut(id)
+                        && let Engine::Dtls13(dtls13) = &handshake.engine
+                    {
+                        // A long one is stored by the engine already.
+                        let is_stored = dtls13.engine.has_certificate();
+                        handshake.chain = (!is_stored).then(|| vec![leaf]);
                         handshake.verified_by = verified_by;
                     }
                 }
@@ -240,12 +244,14 @@ impl<T> Endpoint<T> {
         let Engine::Dtls13(mut dtls13) = half_open.engine else {
             return None;
         };
+        let stored = dtls13.engine.take_certificate();
+        let chain = half_open.chain.or(stored.map(|leaf| vec![leaf]));
         let handshaken = Handshaken {
             path: half_open.path,
             random: half_open.random,
             began: half_open.began,
             verified_by: half_open.verified_by,
-            chain: (half_open.chain).and_then(|chain| self.intermediates.keep(chain)),
+            chain: chain.and_then(|chain| self.intermediates.keep(chain)),
         };
         match self.judge_completed(&handshaken) {
             Ok(allowed) => {

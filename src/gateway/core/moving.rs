@@ -26,3 +26,6 @@ impl Core {
         self.sessions.dtls.confirm_path(session);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,8 +116,8 @@ impl Tickets {
         })
     }
 
-    /// A ticket for a session, whose client is known by `peer`. `None`: there is none, as `peer` is longer than [`MAX_PEER`],
-    /// there are no random bytes for a new key, or the cryptographic library failed.
+    /// A ticket for a session of the client that the user knows by `peer`. `None`: there is none, as `peer` is longer than
+    /// [`MAX_PEER`], there are no random bytes for a new key, or the cryptographic library failed.
     pub fn seal(
         &mut self,
         now: Instant,
