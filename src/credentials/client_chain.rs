@@ -98,7 +98,7 @@ impl SharedIntermediates {
 
     /// The number of lists.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lists.len()
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 mod bounds;
+mod chains;
 mod cookies;
 mod crowding;
 mod forged;

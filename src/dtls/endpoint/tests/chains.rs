@@ -1,0 +1,85 @@
+//! Clients that send intermediates.
+
+use super::moving::{Bench, options};
+use super::*;
+use crate::credentials::CertificateError;
+use dtls_server::crypto::signing_key::SigningKey;
+use dtls_test_client::{Credentials, Options};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use std::sync::Arc;
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+/// A root in PEM, and an authority below it.
+struct Line {
+    root: String,
+    intermediate: Vec<u8>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Line {
+    fn new() -> Line {
+        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let root = authority("root").self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(authority("root"), root_key);
+        let intermediate = authority("intermediate")
+            .signed_by(&key, &root_issuer)
+            .unwrap();
+        Line {
+            root: root.pem(),
+            intermediate: intermediate.der().to_vec(),
+            issuer: Issuer::new(authority("intermediate"), key),
+        }
+    }
+
+    fn policy(&self) -> ClientPolicy {
+        ClientPolicy::new(Some(self.root.as_bytes()), Validity::Ignore).unwrap()
+    }
+
+    /// A client with a new certificate, which sends the intermediate behind it.
+    fn client(&self, key: &KeyPair) -> Options {
+        let params = CertificateParams::new(vec!["device".to_owned()]).unwrap();
+        let leaf = params.signed_by(key, &self.issuer).unwrap();
+        let signer = SigningKey::from_der(&key.serialize_der()).unwrap();
+        Options {
+            credentials: Some(Credentials {
+                chain: vec![leaf.der().to_vec(), self.intermediate.clone()],
+                signer: Arc::new(signer),
+            }),
+            ..options()
+        }
+    }
+}
+
+#[test]
+fn clients_may_send_intermediates_which_their_sessions_share() {
+    let line = Line::new();
+    let mut bench = Bench::new(Parameters::default());
+    bench.endpoint.set_policy(line.policy());
+    let keys = [
+        KeyPair::generate().unwrap(),
+        KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap(),
+        KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap(),
+    ];
+    let mut sessions = Vec::new();
+    for (key, port) in keys.iter().zip(1..) {
+        let (_, session) = bench.connect(port, line.client(key));
+        sessions.push(session);
+    }
+    assert_eq!(bench.endpoint.intermediates.len(), 1);
+    // Verified again with them, when the trust anchors have been replaced.
+    bench.endpoint.set_policy(line.policy());
+    for session in &sessions {
+        assert_eq!(bench.endpoint.reverify(*session), None);
+    }
+    bench.endpoint.set_policy(Line::new().policy());
+    for session in &sessions {
+        let refusal = bench.endpoint.reverify(*session);
+        assert_eq!(refusal, Some(CertificateError::UnknownIssuer));
+    }
+}
