@@ -37,6 +37,7 @@ mod settings;
 pub use cipher_suites::CipherSuites;
 pub(crate) use cipher_suites::needs_rsa;
 pub(crate) use counters::Counters;
+pub(crate) use dtls_server::association::Association;
 pub use dtls_server::config::ExtendedMasterSecret;
 pub(crate) use dtls_server::suite::CipherSuite;
 pub use endpoint::Endpoint;

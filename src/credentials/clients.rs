@@ -93,6 +93,21 @@ impl ClientPolicy {
     ) -> Result<Vec<&'a [u8]>, CertificateError> {
         let (leaf, sent) = split(chain)?;
         let parsed = parse(leaf)?;
+        self.check_period(&parsed, now)?;
+        self.verify_path(leaf, &parsed, sent, Moment::from(now))
+    }
+
+    /// Verifies no more than the period of a client's own certificate, as [`verify`](Self::verify) does it. The rest was
+    /// verified by this very policy before.
+    pub fn verify_period(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+        self.check_period(&parse(leaf)?, now)
+    }
+
+    fn check_period(
+        &self,
+        parsed: &X509Certificate<'_>,
+        now: UnixTime,
+    ) -> Result<(), CertificateError> {
         let (period, now) = (Period::of(parsed.validity()), Moment::from(now));
         if self.validity == Validity::Check {
             // RFC 5280 §4.1.2.5: both ends are included.
@@ -109,7 +124,7 @@ impl ClientPolicy {
                 });
             }
         }
-        self.verify_path(leaf, &parsed, sent, now)
+        Ok(())
     }
 
     /// Verifies the certificates of an established session again, after anchors or lists have changed: those that

@@ -183,6 +183,19 @@ impl Core {
         self.handle_datagram(now, path, datagram);
     }
 
+    /// Goes on with a session of DTLS 1.2 as if its handshake had completed now: see [`dtls::Endpoint::import`].
+    pub fn import(
+        &mut self,
+        now: Instant,
+        path: Path,
+        association: dtls::Association,
+        chain: Vec<Vec<u8>>,
+    ) -> Option<SessionId> {
+        let session = self.sessions.dtls.import(now, path, association, chain);
+        self.settle(now);
+        session
+    }
+
     /// How many datagrams were handled in the current turn. Queued ones do not count.
     pub fn handled_in_turn(&self) -> usize {
         self.turns.handled()

@@ -7,6 +7,7 @@ use crate::dtls::HandshakeFailure;
 use crate::dtls::connection::Engine as Established;
 use crate::dtls::handshakes::{Dtls12, Engine, HalfOpen, HandshakeId};
 use crate::dtls::path::Path;
+use crate::dtls::resumption::{Known, VERIFIED_FOR};
 use crate::timers::Slot;
 use dtls_server::alert::{Alert, AlertDescription};
 use dtls_server::cookie::VerifiedHello;
@@ -15,7 +16,6 @@ use dtls_server::established;
 use dtls_server::handshake::{ClientVerifier, Complete, Handshake, HandshakeError, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
 use rustls_pki_types::UnixTime;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Judges a client's certificates by the policy, and keeps them or what is wrong with them.
@@ -58,10 +58,7 @@ impl<T> Endpoint<T> {
         };
         // Whether its client may still come in is decided now, not when it came first.
         let resumed = self.resumption.find(now, hello);
-        let resumed = resumed.filter(|(_, chain)| {
-            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-            self.policy.verify(&chain, self.unix_time).is_ok()
-        });
+        let resumed = resumed.filter(|(_, known)| self.may_resume(now, known));
         let start = Start {
             config: &self.settings.dtls12,
             hello: &hello.message,
@@ -92,7 +89,7 @@ impl<T> Endpoint<T> {
             chain: None,
             engine: Engine::Dtls12(Dtls12 {
                 handshake,
-                resumed: resumed.map(|(_, chain)| chain),
+                resumed: resumed.map(|(_, known)| known.chain),
                 connection_id: connection_id.clone(),
             }),
             timer: Slot::default(),
@@ -100,6 +97,18 @@ impl<T> Endpoint<T> {
         let abandoned = self.index.add_proven(path, &connection_id, id);
         self.proven(id, abandoned);
         self.settle12(now, id, None);
+    }
+
+    /// Whether the policy still accepts the client of a session.
+    fn may_resume(&self, now: Instant, known: &Known) -> bool {
+        let chain = known.chain.certificates();
+        let age = now.saturating_duration_since(known.verified_at);
+        let is_verified = known.verified_by == self.policy_version && age < VERIFIED_FOR;
+        match (is_verified, chain.first()) {
+            // Most of what a resumption would cost is the signature of its certificate.
+            (true, Some(leaf)) => self.policy.verify_period(leaf, self.unix_time).is_ok(),
+            _ => self.policy.verify(&chain, self.unix_time).is_ok(),
+        }
     }
 
     /// Why a hello with a valid cookie did not begin a handshake.
@@ -203,7 +212,7 @@ impl<T> Endpoint<T> {
         };
         let chain = match (half_open.engine, is_resumed) {
             (Engine::Dtls12(dtls12), true) => dtls12.resumed,
-            _ => half_open.chain.map(Arc::new),
+            _ => (half_open.chain).and_then(|chain| self.intermediates.keep(chain)),
         };
         let handshaken = Handshaken {
             path: half_open.path,

@@ -61,6 +61,24 @@ fn a_client_that_is_no_longer_accepted_does_not_resume_its_session() {
 }
 
 #[test]
+fn a_client_whose_certificate_has_expired_does_not_resume_its_session_though_the_policy_is_the_same()
+ {
+    let mut bench = Bench::new(Parameters::default());
+    let policy = ClientPolicy::new(None, Validity::Check).unwrap();
+    bench.endpoint.set_policy(policy);
+    let years = |years: u64| UnixTime::since_unix_epoch(Duration::from_secs(years * 31_557_600));
+    // The certificate is valid from 1975 to the end of 4095.
+    bench.endpoint.set_unix_time(years(50));
+    let (_, again, _) = resumable(&mut bench, 1);
+    assert!(bench.connect(2, again.clone()).0.is_resumed());
+    bench.endpoint.set_unix_time(years(2200));
+    let mut client = Client::new(again, 9);
+    let hello = client.start();
+    bench.exchange(3, &mut client, hello);
+    assert!(!client.is_resumed() && !client.is_connected());
+}
+
+#[test]
 fn a_client_that_is_refused_while_it_resumes_is_not_let_in() {
     let mut bench = Bench::new(Parameters::default());
     let (_, again, _) = resumable(&mut bench, 1);
