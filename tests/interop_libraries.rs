@@ -151,6 +151,31 @@ fn each_cipher_suite_is_spoken() {
     }
 }
 
+/// DTLS 1.3 where both sides have it, and 1.2 with all that it has otherwise.
+#[test]
+fn a_device_that_offers_both_versions_gets_the_newer_one_if_the_gateway_has_it() {
+    let own = "suite=TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 ";
+    for (versions, agreed) in [
+        (r#"["1.2"]"#, &[own, "connection_ids=8/0"][..]),
+        (r#"["1.2", "1.3"]"#, &["suite=TLS_AES_128_GCM_SHA256 "]),
+        (r#"["1.3"]"#, &["suite=TLS_AES_128_GCM_SHA256 "]),
+    ] {
+        let world = World::with(&Options {
+            dtls: &format!("versions = {versions}"),
+            ..Options::default()
+        });
+        let suites = "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8,TLS_AES_128_GCM_SHA256";
+        let arguments = ["--dtls-1.3", "--connection-id", "0", "--suites", suites];
+        let (mut device, handshake) = connected(Library::Pion, &world, &arguments);
+        for part in agreed {
+            assert!(handshake.contains(part), "{versions}: {handshake}");
+        }
+        observe(&world, &mut device);
+        change_attribute(&world, &mut device, 30);
+        command(&world, &mut device);
+    }
+}
+
 /// They are not registered, which is said by CoAP: the handshake is complete.
 #[test]
 fn devices_may_have_keys_of_every_kind() {

@@ -62,6 +62,7 @@ func newConnector() *connector {
 	connectionID := flag.Int("connection-id", -1, "the length of the own connection ID; -1: no connection IDs")
 	noEMS := flag.Bool("no-extended-master-secret", false, "don't offer it")
 	routability := flag.Bool("return-routability", false, "offer return routability checks (RFC 9853)")
+	dtls13 := flag.Bool("dtls-1.3", false, "offer DTLS 1.3, too")
 	mtu := flag.Int("mtu", 1200, "the largest datagram of a handshake")
 	block := flag.Int("block-size", 1024, "the size of a block")
 	flag.Parse()
@@ -85,8 +86,12 @@ func newConnector() *connector {
 	if !roots.AppendCertsFromPEM(authority) {
 		check(fmt.Errorf("no certificate in %s", *anchors))
 	}
+	version := protocol.Version1_2
+	if *dtls13 {
+		version = protocol.Version1_3
+	}
 	c.options = []dtls.ClientOption{
-		dtls.WithMaxVersion(protocol.Version1_2),
+		dtls.WithMaxVersion(version),
 		dtls.WithCertificates(identity),
 		dtls.WithRootCAs(roots),
 		dtls.WithServerName(c.name),
