@@ -6,7 +6,6 @@
 
 mod certificate_error;
 mod chain;
-#[allow(dead_code, reason = "the endpoint keeps chains once it gets them")]
 mod client_chain;
 mod clients;
 mod issuer;
@@ -18,7 +17,6 @@ mod sent;
 mod server;
 
 pub(crate) use certificate_error::CertificateError;
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use client_chain::{ClientChain, SharedIntermediates};
 pub use clients::{ClientPolicy, Validity};
 pub(crate) use pem::{certificates, own_certificate, private_key};

@@ -8,7 +8,9 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256};
+use rcgen::{
+    KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256,
+};
 use serde_json::{Value, json};
 use test_support::library::{Client, LIBRARIES, Library};
 use test_support::nat::Nat;
@@ -159,7 +161,8 @@ fn devices_may_have_keys_of_every_kind() {
         ("rsa", &PKCS_RSA_SHA256),
         ("ed25519", &PKCS_ED25519),
     ] {
-        let identity = world.authority.device_with(name, algorithm);
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let identity = world.authority.device_with(name, &key);
         for library in LIBRARIES {
             let mut device = library.start_with(&world, world.address, &identity, &[]);
             let response = device.request(TELEMETRY);

@@ -34,9 +34,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// (Half of a table of sessions that has just grown is memory that was never touched, and not resident.)
 const SESSIONS: usize = 1000;
 /// The most bytes of a session at rest. Half-empty hash tables are counted in full.
-const MAX_BYTES: usize = 1024;
+const MAX_BYTES: usize = 896;
 /// The same while the device may still repeat its last flight or its request.
-const MAX_BYTES_AT_ONCE: usize = 1152;
+const MAX_BYTES_AT_ONCE: usize = 1024;
 
 /// Bytes allocated and not freed, with what an allocator needs for each allocation.
 fn held() -> usize {

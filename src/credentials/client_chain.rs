@@ -7,8 +7,11 @@ use std::sync::Arc;
 /// A client's certificate and the intermediates of its path, DER. Sessions with the same intermediates share them. Cheap to
 /// clone.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ClientChain {
-    leaf: Arc<[u8]>,
+pub(crate) struct ClientChain(Arc<Kept>);
+
+#[derive(PartialEq, Eq)]
+struct Kept {
+    leaf: Box<[u8]>,
     /// `None`: it has none. Only the intermediates that the client has sent.
     intermediates: Option<Arc<Vec<Vec<u8>>>>,
 }
@@ -16,13 +19,21 @@ pub(crate) struct ClientChain {
 impl ClientChain {
     /// The client's own certificate.
     pub(crate) fn leaf(&self) -> &[u8] {
-        &self.leaf
+        &self.0.leaf
+    }
+
+    /// The client's own certificate. It is not copied if nothing else has this chain.
+    pub(crate) fn into_leaf(self) -> Vec<u8> {
+        match Arc::try_unwrap(self.0) {
+            Ok(kept) => kept.leaf.into_vec(),
+            Err(shared) => shared.leaf.to_vec(),
+        }
     }
 
     /// All of its certificates, its own first, for [`ClientPolicy::verify`](super::ClientPolicy::verify) and
     /// [`reverify`](super::ClientPolicy::reverify).
     pub(crate) fn certificates(&self) -> Vec<&[u8]> {
-        let intermediates = self.intermediates.iter().flat_map(|all| all.iter());
+        let intermediates = self.0.intermediates.iter().flat_map(|all| all.iter());
         std::iter::once(self.leaf())
             .chain(intermediates.map(Vec::as_slice))
             .collect()
@@ -31,7 +42,7 @@ impl ClientChain {
 
 impl fmt::Debug for ClientChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let intermediates = self.intermediates.as_ref().map_or(0, |all| all.len());
+        let intermediates = self.0.intermediates.as_ref().map_or(0, |all| all.len());
         f.debug_struct("ClientChain")
             .field("intermediates", &intermediates)
             .finish_non_exhaustive()
@@ -59,18 +70,20 @@ impl Default for SharedIntermediates {
 }
 
 impl SharedIntermediates {
-    /// Keeps a path that [`ClientPolicy::verify`](super::ClientPolicy::verify) has returned; the leaf alone where the path
-    /// is needed no more. `None`: it is empty.
-    pub(crate) fn keep(&mut self, path: &[&[u8]]) -> Option<ClientChain> {
-        let (leaf, intermediates) = path.split_first()?;
-        Some(ClientChain {
-            leaf: Arc::from(*leaf),
-            intermediates: (!intermediates.is_empty()).then(|| self.share(intermediates)),
-        })
+    /// Keeps a path that [`ClientPolicy::verify`](super::ClientPolicy::verify) has returned. `None`: it is empty.
+    pub(crate) fn keep(&mut self, path: Vec<Vec<u8>>) -> Option<ClientChain> {
+        let mut path = path.into_iter();
+        let leaf = path.next()?.into_boxed_slice();
+        let intermediates: Vec<Vec<u8>> = path.collect();
+        let intermediates = (!intermediates.is_empty()).then(|| self.share(intermediates));
+        let kept = Kept {
+            leaf,
+            intermediates,
+        };
+        Some(ClientChain(Arc::new(kept)))
     }
 
-    fn share(&mut self, intermediates: &[&[u8]]) -> Arc<Vec<Vec<u8>>> {
-        let list: Vec<Vec<u8>> = intermediates.iter().map(|der| der.to_vec()).collect();
+    fn share(&mut self, list: Vec<Vec<u8>>) -> Arc<Vec<Vec<u8>>> {
         if let Some(shared) = self.lists.get(&list) {
             return shared.clone();
         }
@@ -97,26 +110,32 @@ mod tests {
     #[test]
     fn sessions_share_their_intermediates_and_unused_lists_are_removed() {
         let mut shared = SharedIntermediates::default();
-        assert_eq!(shared.keep(&[]), None);
-        let alone = shared.keep(&[b"leaf"]).unwrap();
+        let path = |path: &[&[u8]]| path.iter().map(|der| der.to_vec()).collect();
+        assert_eq!(shared.keep(vec![]), None);
+        let alone = shared.keep(path(&[b"leaf"])).unwrap();
         assert_eq!(alone.certificates(), [b"leaf"]);
+        assert_eq!(alone.into_leaf(), b"leaf");
         assert_eq!(shared.len(), 0);
-        let one = shared.keep(&[b"one", b"issuer", b"its issuer"]).unwrap();
-        let two = shared.keep(&[b"two", b"issuer", b"its issuer"]).unwrap();
+        let one = path(&[b"one", b"issuer", b"its issuer"]);
+        let one = shared.keep(one).unwrap();
+        let two = path(&[b"two", b"issuer", b"its issuer"]);
+        let two = shared.keep(two).unwrap();
         let wanted: [&[u8]; 3] = [b"two", b"issuer", b"its issuer"];
         assert_eq!(two.certificates(), wanted);
-        let lists = one.intermediates.as_ref().zip(two.intermediates.as_ref());
-        assert!(lists.is_some_and(|(one, two)| Arc::ptr_eq(one, two)));
+        assert_eq!(two.clone().into_leaf(), b"two");
+        let lists = [&one, &two].map(|chain| chain.0.intermediates.as_ref().unwrap());
+        assert!(Arc::ptr_eq(lists[0], lists[1]));
         for number in 0..1000_u32 {
-            drop(shared.keep(&[b"leaf", &number.to_be_bytes()]));
+            drop(shared.keep(path(&[b"leaf", &number.to_be_bytes()])));
             assert!(shared.len() <= FEW, "{}", shared.len());
         }
-        let three = shared.keep(&[b"three", b"issuer", b"its issuer"]).unwrap();
-        assert_eq!(three.intermediates, one.intermediates);
+        let three = path(&[b"three", b"issuer", b"its issuer"]);
+        let three = shared.keep(three).unwrap();
+        assert!(three.0.intermediates == one.0.intermediates);
     }
 
     #[test]
     fn a_chain_is_small() {
-        assert!(size_of::<Option<ClientChain>>() <= 24);
+        assert!(size_of::<Option<ClientChain>>() <= 8);
     }
 }

@@ -5,16 +5,17 @@ mod unproven_path;
 use super::dtls13::Dtls13;
 use super::path::Path;
 use super::resumption::Known;
+use crate::credentials::ClientChain;
 use crate::timers::Slot;
+use crate::timers::moment::Moment;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
 use dtls_server::resumption::Session as ResumableSession;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub(super) use unproven_path::{FACTOR, Offered, UnprovenPath};
 
 /// How long the client may repeat its last flight, or its ClientHello.
-pub(super) const FRESH: Duration = LastFlight::LIFETIME;
+const FRESH: Duration = LastFlight::LIFETIME;
 
 /// An established session.
 pub(super) struct Connection {
@@ -29,7 +30,7 @@ pub(super) struct Connection {
     /// The beginning of the certificate's SHA-256.
     pub(super) certificate: CertificateTag,
     /// The client's certificates, where they may have to be verified again.
-    pub(super) chain: Option<Arc<Vec<Vec<u8>>>>,
+    pub(super) chain: Option<ClientChain>,
     /// After the handshake.
     pub(super) fresh: Option<Box<Fresh>>,
     /// The session id to resume it by; zeros: it is not resumed.
@@ -55,14 +56,37 @@ impl CertificateTag {
 
 /// What is remembered of a handshake for [`FRESH`].
 pub(super) struct Fresh {
-    /// The random of its first ClientHello, and when that came: a copy of it begins no other handshake.
-    pub(super) random: [u8; 32],
-    pub(super) began: Instant,
-    pub(super) expires: Instant,
+    /// The end of the random of its first ClientHello, and when that came: a copy of it begins no other handshake.
+    random: [u8; 16],
+    began: Moment,
+    pub(super) expires: Moment,
     /// Until the client has sent application data.
-    pub(super) last_flight: Option<LastFlight>,
+    pub(super) last_flight: Option<Box<LastFlight>>,
     /// To resume it by, if its client turns out to be a registered device.
-    pub(super) resumable: Option<(ResumableSession, Known)>,
+    pub(super) resumable: Option<Box<(ResumableSession, Known)>>,
+}
+
+impl Fresh {
+    pub(super) fn new(
+        now: Instant,
+        random: &[u8; 32],
+        began: Instant,
+        last_flight: Option<LastFlight>,
+        resumable: Option<(ResumableSession, Known)>,
+    ) -> Fresh {
+        Fresh {
+            random: end_of(random),
+            began: began.into(),
+            expires: (now + FRESH).into(),
+            last_flight: last_flight.map(Box::new),
+            resumable: resumable.map(Box::new),
+        }
+    }
+}
+
+/// The first bytes may be the time (RFC 5246 §7.4.1.2).
+fn end_of(random: &[u8; 32]) -> [u8; 16] {
+    random.last_chunk().copied().unwrap_or_default()
 }
 
 impl Connection {
@@ -83,7 +107,7 @@ impl Connection {
 
     /// When its timer must fire.
     pub(super) fn next_timeout(&self) -> Instant {
-        let fresh = self.fresh.as_ref().map(|fresh| fresh.expires);
+        let fresh = self.fresh.as_ref().map(|fresh| fresh.expires.into());
         let engine = match &self.engine {
             Engine::Dtls12(_) => None,
             Engine::Dtls13(dtls13) => dtls13.engine.next_timeout(),
@@ -96,7 +120,8 @@ impl Connection {
     /// with the same random numbers after each restart sends the same one, too, but seldom as soon.
     pub(super) fn began_with(&self, now: Instant, random: &[u8; 32], within: Duration) -> bool {
         self.fresh.as_ref().is_some_and(|fresh| {
-            fresh.random == *random && now.saturating_duration_since(fresh.began) < within
+            fresh.random == end_of(random)
+                && now.saturating_duration_since(fresh.began.into()) < within
         })
     }
 }

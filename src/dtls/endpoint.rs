@@ -32,7 +32,7 @@ use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::{Counters, EndReason, Event, Parameters, Transmit};
-use crate::credentials::{CertificateError, ClientPolicy};
+use crate::credentials::{CertificateError, ClientPolicy, SharedIntermediates};
 use crate::timers::Timers;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
@@ -54,6 +54,8 @@ pub struct Endpoint<T = ()> {
     index: Index,
     admission: Admission,
     resumption: Resumption,
+    /// Those of established sessions.
+    intermediates: SharedIntermediates,
     /// Whether a place may have become free since handshakes of pending clients were last started.
     has_free_place: bool,
     /// Of sessions. Handshakes have their own.
@@ -73,6 +75,7 @@ impl<T> Endpoint<T> {
             index: Index::new(parameters.connection_id),
             admission: Admission::new(&parameters),
             resumption: Resumption::new(&parameters),
+            intermediates: SharedIntermediates::default(),
             parameters,
             settings,
             policy,
@@ -109,8 +112,8 @@ impl<T> Endpoint<T> {
     /// Why an established session's certificate is no longer accepted, if so.
     pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
         let chain = self.sessions.get(id)?.chain.as_ref()?;
-        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        let refusal = self.policy.reverify(&chain, self.unix_time).err();
+        let refusal = self.policy.reverify(&chain.certificates(), self.unix_time);
+        let refusal = refusal.err();
         // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
         refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }
@@ -124,7 +127,8 @@ impl<T> Endpoint<T> {
         self.admission.registered(now, connection.path.remote);
         // Not before: where there are no anchors, anyone completes handshakes, and would push out what devices resume.
         let fresh = connection.fresh.as_mut();
-        if let Some((session, known)) = fresh.and_then(|fresh| fresh.resumable.take()) {
+        if let Some(resumable) = fresh.and_then(|fresh| fresh.resumable.take()) {
+            let (session, known) = *resumable;
             self.resumption.insert(now, session, known);
         }
     }
@@ -153,7 +157,7 @@ impl<T> Endpoint<T> {
                 None => self.counters.no_session += 1,
             },
             DatagramKind::Plaintext | DatagramKind::Protected => {
-                let established = self.index.established(path);
+                let established = self.index.established(path, &self.sessions);
                 if half_open.proven.is_none() && established.is_none() {
                     self.counters.no_session += 1;
                 }
@@ -172,7 +176,7 @@ impl<T> Endpoint<T> {
     pub fn session_of(&self, path: Path, datagram: &[u8]) -> Option<SessionId> {
         match self.connection_id(datagram) {
             Some(id) => self.index.session_with(id),
-            None => self.index.established(path),
+            None => self.index.established(path, &self.sessions),
         }
     }
 
@@ -357,7 +361,7 @@ impl<T> Endpoint<T> {
         if connection
             .fresh
             .as_ref()
-            .is_some_and(|fresh| fresh.expires <= now)
+            .is_some_and(|fresh| fresh.expires <= now.into())
         {
             connection.fresh = None;
         }

@@ -14,7 +14,7 @@ mod proven_by_source;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
-use super::resumption::Chain;
+use crate::credentials::ClientChain;
 use crate::timers::{Slot, Timers};
 use buffered_bytes::BufferedBytes;
 use dtls_server::handshake::Handshake;
@@ -59,7 +59,7 @@ pub(super) enum Engine {
 pub(super) struct Dtls12 {
     pub(super) handshake: Handshake,
     /// The client's certificates in the session that it may be resuming.
-    pub(super) resumed: Option<Chain>,
+    pub(super) resumed: Option<ClientChain>,
     /// Empty: there is none.
     pub(super) connection_id: Vec<u8>,
 }

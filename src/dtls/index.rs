@@ -4,8 +4,12 @@
 //! one established session and one handshake whose address is proven. Unproven handshakes (DTLS 1.3 only) are distinguished
 //! by path and client random.
 
+mod by_path;
+
 use super::handshakes::HandshakeId;
 use super::path::{Path, SessionId};
+use super::sessions::Sessions;
+use by_path::ByPath;
 use dtls_server::crypto::random::Random;
 use std::collections::HashMap;
 
@@ -40,7 +44,7 @@ pub(super) struct HalfOpen {
 pub(super) struct Index {
     /// Bytes of a connection ID; 0: there are none.
     length: usize,
-    established: HashMap<Path, SessionId>,
+    established: ByPath,
     half_open: HashMap<Path, HalfOpen>,
     /// Unproven handshakes by path and client random.
     hellos: HashMap<(Path, [u8; 32]), HandshakeId>,
@@ -53,7 +57,7 @@ impl Index {
     pub(super) fn new(connection_id_length: u8) -> Index {
         Index {
             length: usize::from(connection_id_length),
-            established: HashMap::new(),
+            established: ByPath::default(),
             half_open: HashMap::new(),
             hellos: HashMap::new(),
             connection_ids: HashMap::new(),
@@ -99,8 +103,8 @@ impl Index {
     }
 
     /// The established session on this path.
-    pub(super) fn established(&self, path: Path) -> Option<SessionId> {
-        self.established.get(&path).copied()
+    pub(super) fn established<T>(&self, path: Path, sessions: &Sessions<T>) -> Option<SessionId> {
+        self.established.get(path, |id| sessions.path(id))
     }
 
     pub(super) fn half_open(&self, path: Path) -> HalfOpen {
@@ -155,8 +159,14 @@ impl Index {
     }
 
     /// Adds an established session. On its path it takes the place of any other.
-    pub(super) fn add_session(&mut self, path: Path, connection_id: &[u8], id: SessionId) {
-        self.established.insert(path, id);
+    pub(super) fn add_session<T>(
+        &mut self,
+        path: Path,
+        connection_id: &[u8],
+        id: SessionId,
+        sessions: &Sessions<T>,
+    ) {
+        self.established.insert(path, id, |id| sessions.path(id));
         if let Some(connection_id) = ConnectionId::new(connection_id) {
             self.connection_ids.insert(connection_id, id);
         }
@@ -164,24 +174,22 @@ impl Index {
 
     /// Changes the path of a session with a connection ID. `keeps`: a session that can be found by its path alone, if there is
     /// one on the new path.
-    pub(super) fn move_session(
+    pub(super) fn move_session<T>(
         &mut self,
         from: Path,
         to: Path,
         id: SessionId,
         keeps: Option<SessionId>,
+        sessions: &Sessions<T>,
     ) {
-        if self.established.get(&from) == Some(&id) {
-            self.established.remove(&from);
-        }
-        self.established.insert(to, keeps.unwrap_or(id));
+        self.established.remove(from, id);
+        let id = keeps.unwrap_or(id);
+        self.established.insert(to, id, |id| sessions.path(id));
     }
 
     /// Removes an established session.
     pub(super) fn remove_session(&mut self, path: Path, connection_id: &[u8], id: SessionId) {
-        if self.established.get(&path) == Some(&id) {
-            self.established.remove(&path);
-        }
+        self.established.remove(path, id);
         if let Some(connection_id) = ConnectionId::new(connection_id) {
             self.connection_ids.remove(&connection_id);
         }

@@ -4,18 +4,15 @@
 //! resumed. Their signatures need not be verified again for [`VERIFIED_FOR`] if the policy is still the same.
 
 use super::Parameters;
+use crate::credentials::ClientChain;
 use dtls_server::cookie::VerifiedHello;
 use dtls_server::crypto::random::SystemRandom;
 use dtls_server::message::client_hello::ClientHello;
 use dtls_server::resumption::{SESSION_ID_LENGTH, Session, SessionCache};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes of a client's certificates that are kept to resume its session: with more, it is not resumed.
 const LARGEST_CHAIN: usize = 4 * 1024;
-
-/// A client's certificates, its own first.
-pub(super) type Chain = Arc<Vec<Vec<u8>>>;
 
 /// How long a chain that was verified counts as such, if the policy does not change: an intermediate may expire meanwhile.
 pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(3600);
@@ -23,7 +20,7 @@ pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(3600);
 /// The client of a session, to judge it again.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
-    pub(super) chain: Chain,
+    pub(super) chain: ClientChain,
     /// The number of the policy by which the chain was verified, and when.
     pub(super) verified_by: u32,
     pub(super) verified_at: Instant,
@@ -61,7 +58,7 @@ impl Resumption {
     }
 
     pub(super) fn insert(&mut self, now: Instant, session: Session, known: Known) {
-        let bytes: usize = known.chain.iter().map(Vec::len).sum();
+        let bytes: usize = known.chain.certificates().iter().map(|der| der.len()).sum();
         if bytes <= LARGEST_CHAIN {
             self.sessions.insert(now, session, known);
         }

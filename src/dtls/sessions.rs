@@ -1,7 +1,7 @@
 //! The established sessions, and what their user keeps with them.
 
 use super::connection::Connection;
-use super::path::SessionId;
+use super::path::{Path, SessionId};
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
 /// A session, and what its user has attached.
@@ -60,6 +60,11 @@ impl<T> Sessions<T> {
 
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Connection> {
         self.slots.get_mut(key(id))?.connection.as_mut()
+    }
+
+    /// The path of a session that has not ended.
+    pub(super) fn path(&self, id: SessionId) -> Option<Path> {
+        Some(self.get(id)?.path)
     }
 
     /// Ends a session. What its user has attached stays until it is detached.

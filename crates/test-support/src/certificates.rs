@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
-    RevokedCertParams, SerialNumber, SignatureAlgorithm, date_time_ymd,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::fs::{self, Permissions};
@@ -98,12 +98,11 @@ impl Authority {
         self.issue_for("localhost-rsa", params, &key)
     }
 
-    /// A device's certificate with a key of this kind.
-    pub fn device_with(&self, name: &str, algorithm: &'static SignatureAlgorithm) -> Identity {
+    /// A device's certificate with this key.
+    pub fn device_with(&self, name: &str, key: &KeyPair) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        self.issue_for(name, params, &key)
+        self.issue_for(name, params, key)
     }
 
     /// A device's certificate of `size` bytes (DER), or a few less.

@@ -204,8 +204,9 @@ fn a_session_is_verified_again_with_its_path() {
     let path = line.path();
     let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
     let mut shared = SharedIntermediates::default();
-    let kept = shared.keep(&line.policy().verify(&path, at(NOW)).unwrap());
-    let kept = kept.unwrap();
+    let needed = line.policy().verify(&path, at(NOW)).unwrap();
+    let needed = needed.into_iter().map(<[u8]>::to_vec).collect();
+    let kept = shared.keep(needed).unwrap();
     assert_eq!(kept.leaf(), line.leaf);
     let again = |policy: &ClientPolicy| policy.reverify(&kept.certificates(), at(NOW));
     assert_eq!(again(&line.policy()), Ok(()));

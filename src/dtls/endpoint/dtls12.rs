@@ -16,7 +16,6 @@ use dtls_server::established;
 use dtls_server::handshake::{ClientVerifier, Complete, Handshake, HandshakeError, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
 use rustls_pki_types::UnixTime;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Judges a client's certificates by the policy, and keeps them or what is wrong with them.
@@ -102,7 +101,7 @@ impl<T> Endpoint<T> {
 
     /// Whether the policy still accepts the client of a session.
     fn may_resume(&self, now: Instant, known: &Known) -> bool {
-        let chain: Vec<&[u8]> = known.chain.iter().map(Vec::as_slice).collect();
+        let chain = known.chain.certificates();
         let age = now.saturating_duration_since(known.verified_at);
         let is_verified = known.verified_by == self.policy_version && age < VERIFIED_FOR;
         match (is_verified, chain.first()) {
@@ -213,7 +212,7 @@ impl<T> Endpoint<T> {
         };
         let chain = match (half_open.engine, is_resumed) {
             (Engine::Dtls12(dtls12), true) => dtls12.resumed,
-            _ => half_open.chain.map(Arc::new),
+            _ => (half_open.chain).and_then(|chain| self.intermediates.keep(chain)),
         };
         let handshaken = Handshaken {
             path: half_open.path,

@@ -10,7 +10,6 @@ use crate::dtls::handshakes::{Engine, HandshakeId};
 use crate::dtls::path::SessionId;
 use crate::dtls::record::alert;
 use crate::dtls::{EndReason, HandshakeFailure};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// What an engine has made of one record or call, and whether it has failed.
@@ -252,7 +251,7 @@ impl<T> Endpoint<T> {
             random: half_open.random,
             began: half_open.began,
             verified_by: half_open.verified_by,
-            chain: chain.map(Arc::new),
+            chain: chain.and_then(|chain| self.intermediates.keep(chain)),
         };
         match self.judge_completed(&handshaken) {
             Ok(allowed) => {

@@ -1,10 +1,10 @@
 //! A complete handshake becomes an established session, and takes the place of a former one.
 
 use super::Endpoint;
-use crate::credentials::CertificateError;
-use crate::dtls::connection::{CertificateTag, Connection, Engine, FRESH, Fresh};
+use crate::credentials::{CertificateError, ClientChain};
+use crate::dtls::connection::{CertificateTag, Connection, Engine, Fresh};
 use crate::dtls::path::{Path, SessionId};
-use crate::dtls::resumption::{Chain, Known};
+use crate::dtls::resumption::Known;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
@@ -20,12 +20,12 @@ pub(super) struct Handshaken {
     pub(super) began: Instant,
     /// The version of the policy that accepted the certificate.
     pub(super) verified_by: u32,
-    pub(super) chain: Option<Chain>,
+    pub(super) chain: Option<ClientChain>,
 }
 
 /// A session that may be established.
 pub(super) struct Allowed {
-    pub(super) chain: Chain,
+    pub(super) chain: ClientChain,
     /// To resume it by.
     pub(super) resumable: Option<ResumableSession>,
     certificate: CertificateTag,
@@ -38,9 +38,7 @@ impl<T> Endpoint<T> {
         &mut self,
         handshaken: &Handshaken,
     ) -> Result<Allowed, (HandshakeFailure, AlertDescription)> {
-        let chain = handshaken.chain.clone();
-        let leaf = chain.as_ref().and_then(|chain| chain.first());
-        let (Some(chain), Some(leaf)) = (&chain, leaf) else {
+        let Some(chain) = &handshaken.chain else {
             // Without a certificate there is no device.
             let alert = AlertDescription::HANDSHAKE_FAILURE;
             return Err((HandshakeFailure::NoCertificate, alert));
@@ -50,14 +48,14 @@ impl<T> Endpoint<T> {
             && let Err(refusal) = self.verify_again(chain)
         {
             let alert = AlertDescription(refusal.alert());
-            let certificate = leaf.clone();
+            let certificate = chain.leaf().to_vec();
             let failure = HandshakeFailure::CertificateRefused {
                 certificate,
                 refusal,
             };
             return Err((failure, alert));
         }
-        let certificate = CertificateTag::of(leaf);
+        let certificate = CertificateTag::of(chain.leaf());
         let replaced = self.replaced_by(handshaken.path, certificate);
         if self.established() >= self.parameters.sessions && replaced.is_none() {
             self.counters.sessions_full += 1;
@@ -72,15 +70,15 @@ impl<T> Endpoint<T> {
         })
     }
 
-    fn verify_again(&self, chain: &Chain) -> Result<(), CertificateError> {
-        let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-        self.policy.verify(&chain, self.unix_time).map(drop)
+    fn verify_again(&self, chain: &ClientChain) -> Result<(), CertificateError> {
+        let path = self.policy.verify(&chain.certificates(), self.unix_time);
+        path.map(drop)
     }
 
     /// The session that a new one on this path replaces. One with a connection ID is found without its path, on which
     /// another device may be now.
     fn replaced_by(&self, path: Path, certificate: CertificateTag) -> Option<SessionId> {
-        let there = self.index.established(path)?;
+        let there = self.index.established(path, &self.sessions)?;
         let connection = self.sessions.get(there)?;
         let is_replaced =
             connection.connection_id().is_empty() || connection.certificate == certificate;
@@ -118,11 +116,7 @@ impl<T> Endpoint<T> {
             (session, known)
         });
         // A large one is not copied if nothing else has it.
-        let certificate = match Chain::try_unwrap(allowed.chain) {
-            Ok(chain) => chain.into_iter().next(),
-            Err(chain) => chain.first().cloned(),
-        };
-        let certificate = certificate.unwrap_or_default();
+        let certificate = allowed.chain.into_leaf();
         let connection = Connection {
             engine,
             path,
@@ -131,13 +125,13 @@ impl<T> Endpoint<T> {
             timer: Slot::default(),
             certificate: allowed.certificate,
             chain: kept,
-            fresh: Some(Box::new(Fresh {
-                random: handshaken.random,
-                began: handshaken.began,
-                expires: now + FRESH,
+            fresh: Some(Box::new(Fresh::new(
+                now,
+                &handshaken.random,
+                handshaken.began,
                 last_flight,
                 resumable,
-            })),
+            ))),
             resumption_id,
         };
         self.counters.handshakes_completed += 1;
@@ -154,7 +148,8 @@ impl<T> Endpoint<T> {
     fn add_connection(&mut self, connection: Connection) -> SessionId {
         let (path, connection_id) = (connection.path, connection.connection_id().to_vec());
         let id = self.sessions.insert(connection);
-        self.index.add_session(path, &connection_id, id);
+        self.index
+            .add_session(path, &connection_id, id, &self.sessions);
         self.arm(id);
         id
     }
@@ -171,10 +166,13 @@ impl<T> Endpoint<T> {
         association: Association,
         chain: Vec<Vec<u8>>,
     ) -> Option<SessionId> {
-        let certificate = chain.first()?.clone();
+        let chain = self.intermediates.keep(chain)?;
+        let certificate = chain.leaf().to_vec();
         let connection_id = association.own_connection_id();
+        // Where one without a connection ID was, others with one may have gone.
+        let keeps = self.found_by_path(path);
         let is_free = match connection_id.len() {
-            0 => self.index.established(path).is_none(),
+            0 => keeps.is_none(),
             length => {
                 length == self.index.connection_id_length()
                     && self.index.session_with(connection_id).is_none()
@@ -191,10 +189,14 @@ impl<T> Endpoint<T> {
             deadline: now + self.parameters.session_idle,
             timer: Slot::default(),
             certificate: CertificateTag::of(&certificate),
-            chain: self.policy.verifies_chains().then(|| Chain::new(chain)),
+            chain: self.policy.verifies_chains().then_some(chain),
             fresh: None,
             resumption_id: [0; 32],
         });
+        if keeps.is_some() {
+            self.index
+                .move_session(path, path, session, keeps, &self.sessions);
+        }
         self.events.push_back(Event::Established {
             session,
             path,

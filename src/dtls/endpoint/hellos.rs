@@ -75,7 +75,7 @@ impl<T> Endpoint<T> {
 
     /// What is known of the path of a hello with this random.
     pub(super) fn known(&self, now: Instant, path: Path, random: &[u8; 32]) -> Known {
-        let established = self.index.established(path);
+        let established = self.index.established(path, &self.sessions);
         let connection = established.and_then(|id| self.sessions.get(id));
         Known {
             established: established.is_some(),

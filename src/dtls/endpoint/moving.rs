@@ -37,14 +37,16 @@ impl<T> Endpoint<T> {
         unproven.is_some_and(|unproven| unproven.has_waiting())
     }
 
+    /// The session of a path that can't be found otherwise, as it has no connection ID.
+    pub(super) fn found_by_path(&self, path: Path) -> Option<SessionId> {
+        let there = self.index.established(path, &self.sessions)?;
+        let connection = self.sessions.get(there)?;
+        connection.connection_id().is_empty().then_some(there)
+    }
+
     /// An authentic record, newer than all before it, came from another path.
     pub(super) fn move_session(&mut self, id: SessionId, path: Path) {
-        let there = self.index.established(path).filter(|there| *there != id);
-        let is_by_path = |there: &SessionId| {
-            let there = self.sessions.get(*there);
-            there.is_some_and(|connection| connection.connection_id().is_empty())
-        };
-        let keeps = there.filter(is_by_path);
+        let keeps = self.found_by_path(path).filter(|there| *there != id);
         let Some(connection) = self.sessions.get_mut(id) else {
             return;
         };
@@ -59,7 +61,8 @@ impl<T> Endpoint<T> {
             Some(unproven) => Some(Box::new(unproven.moved())),
             None => Some(Box::new(UnprovenPath::new(from))),
         };
-        self.index.move_session(from, path, id, keeps);
+        self.index
+            .move_session(from, path, id, keeps, &self.sessions);
         self.counters.moved += 1;
         self.events.push_back(Event::Moved { session: id, path });
         for datagram in waiting {

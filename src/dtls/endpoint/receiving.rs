@@ -70,7 +70,7 @@ impl<T> Endpoint<T> {
                 return;
             };
             let last_flight = connection.fresh.as_mut();
-            let last_flight = last_flight.and_then(|fresh| fresh.last_flight.as_mut());
+            let last_flight = last_flight.and_then(|fresh| fresh.last_flight.as_deref_mut());
             let Ok(incoming) = established::receive(association, last_flight, &record) else {
                 discarded += 1;
                 if discarded >= MAX_DISCARDED {

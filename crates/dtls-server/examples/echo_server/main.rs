@@ -9,6 +9,7 @@
 //! `server.rs` has all that a server needs besides a socket and a clock: start there.
 
 mod arguments;
+mod event;
 mod server;
 
 use arguments::Arguments;

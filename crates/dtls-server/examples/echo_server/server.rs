@@ -1,5 +1,6 @@
 //! The server without its socket and its clock: which datagram is for what, and how long things are kept.
 
+use crate::event::{Event, describe};
 use dtls_server::alert::AlertDescription;
 use dtls_server::association::Association;
 use dtls_server::config::Config;
@@ -7,14 +8,11 @@ use dtls_server::cookie::{CookieReply, Cookies, FragmentedHello, VerifiedHello};
 use dtls_server::crypto::certificate_key::CertificateKey;
 use dtls_server::crypto::random::{Random, SystemRandom, Unavailable};
 use dtls_server::established::{self, Incoming, Reason, Received};
-use dtls_server::handshake::{
-    ClientVerifier, Complete, Handshake, HandshakeError, LastFlight, Outcome, Start,
-};
+use dtls_server::handshake::{ClientVerifier, Complete, Handshake, LastFlight, Outcome, Start};
 use dtls_server::reassembly::Message;
 use dtls_server::record::{self, ContentType, records};
 use dtls_server::resumption::{Named, Opened, Session as Resumable, SessionCache, Ticket, Tickets};
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,7 +77,7 @@ struct Session {
 }
 
 /// What this server knows a client by: its kind of key. A real one keeps the certificate's fingerprint.
-type Client = String;
+pub(crate) type Client = String;
 
 /// What a handshake asks its user.
 struct Verifier<'a> {
@@ -103,16 +101,6 @@ impl ClientVerifier for Verifier<'_> {
         self.tickets
             .seal(self.now, session, client.as_bytes(), self.random)
     }
-}
-
-pub(crate) enum Event {
-    Connected {
-        address: SocketAddr,
-        description: String,
-    },
-    Failed(SocketAddr, HandshakeError),
-    Moved(SocketAddr, SocketAddr),
-    Ended(SocketAddr, Reason),
 }
 
 impl Server {
@@ -478,34 +466,5 @@ impl Server {
     /// Takes the next event.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-}
-
-fn describe(complete: &Complete, client: Option<&Client>) -> String {
-    let association = &complete.association;
-    let yes_no = |is_so| if is_so { "yes" } else { "no" };
-    format!(
-        "{} ems={} resumed={} own_cid={} peer_cid={} max_content={} client={}",
-        association.suite(),
-        yes_no(association.has_extended_master_secret()),
-        yes_no(complete.is_resumed),
-        association.own_connection_id().len(),
-        association.peer_connection_id().len(),
-        association.max_content(),
-        client.map_or("none", Client::as_str),
-    )
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Connected {
-                address,
-                description,
-            } => write!(f, "connected {address} {description}"),
-            Event::Failed(address, error) => write!(f, "failed {address}: {error}"),
-            Event::Moved(before, after) => write!(f, "moved {before} to {after}"),
-            Event::Ended(address, reason) => write!(f, "ended {address} {reason:?}"),
-        }
     }
 }

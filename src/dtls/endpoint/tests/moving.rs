@@ -407,3 +407,34 @@ fn a_session_is_exported_and_imported_and_goes_on() {
     let again = another.endpoint.import(another.now, at, restored(), chain);
     assert_eq!(again, None);
 }
+
+/// A session with a connection ID may have gone to the address of one without: both are stored, and come in any order.
+#[test]
+fn sessions_of_one_address_are_imported_in_any_order_and_go_on() {
+    use dtls_server::association::Association;
+    let mut bench = Bench::new(Parameters::default());
+    let without = Options {
+        connection_id: None,
+        ..options()
+    };
+    let (by_path, first) = bench.connect(1, without);
+    let (mut by_id, second) = bench.connect(2, options());
+    bench.receive(1, &by_id.send(DATA));
+    let mut clients = [by_path, by_id];
+    for order in [[first, second], [second, first]] {
+        let mut another = Bench::new(Parameters::default());
+        for id in order {
+            let (at, association) = bench.endpoint.export(id).unwrap();
+            assert_eq!(at, path(1));
+            let next = association.send_number() + 1_000;
+            let restored = Association::restore(&association.export(), next).unwrap();
+            let chain = vec![vec![1, 2, 3]];
+            let imported = (another.endpoint).import(another.now, at, restored, chain);
+            assert!(imported.is_some(), "{order:?}");
+        }
+        for client in &mut clients {
+            another.receive(1, &client.send(DATA));
+        }
+        assert_eq!(another.plaintexts(), 2, "{order:?}");
+    }
+}
