@@ -83,7 +83,7 @@ fn registry(sessions: u32, template: &[u8]) -> Registry {
         let sha256 = CertificateId::of(&leaf(template, index)).sha256;
         let device = Device {
             name: format!("device-{index:07}").as_str().into(),
-            token: AccessToken::new(&format!("AccessToken{index:09}")).unwrap(),
+            token: AccessToken::new(format!("AccessToken{index:09}")).unwrap(),
         };
         registry
             .add(device, &[Fingerprint::Sha256(sha256)])
