@@ -163,6 +163,8 @@ fn sessions_that_get_another_port_are_served_without_a_handshake() {
     let all = json!({"count": 20, "served": 20, "served_after_handshake": 0, "lost": 0});
     assert_eq!(report["moves"], all, "{report}");
     assert_eq!(report["handshakes"]["count"], 20);
+    // What is sent right after the move is sent.
+    assert!(report["retransmissions"].as_u64().unwrap() < 20, "{report}");
     assert_eq!(report["errors"], json!({}));
     assert_eq!(telemetry(&world), 40);
 }

@@ -1,7 +1,7 @@
 """All devices get another port at the same time, as when a NAT forgets its mappings, and then send their next message.
 
-Each has made a post before. With a connection ID (RFC 9146) none needs a handshake. All send at once, so that some
-datagrams may be lost in full buffers and are retransmitted (RFC 7252 §4.2).
+Each has made a post before. With a connection ID (RFC 9146) none needs a handshake. Their next messages are spread over
+some seconds: if all were sent in the same moment, `upstream.max_in_flight` would be reached, which is another measurement.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from .children import Failure, wait_for
 from .options import Options
 from .step import Bench, Step
 
+# The seconds over which the next messages are spread.
+SPREAD = 5.0
 # How long the devices may take, in seconds: a request is given up after 93 s at most, and then there is a handshake.
 WITHIN = 120.0
 
@@ -26,7 +28,17 @@ def moves(bench: Bench) -> str:
     sink = bench.sink()
     gateway = servers.gateway(bench.children, bench.world, sink.url)
     driver = bench.drivers.posts(
-        "moves", gateway.address, bench.world.fleet, count, 2 * WITHIN, "--work", "move", watch=[gateway.pid], dtls="own"
+        "moves",
+        gateway.address,
+        bench.world.fleet,
+        count,
+        2 * WITHIN,
+        "--work",
+        "move",
+        "--rate",
+        f"{count / SPREAD:.1f}",
+        watch=[gateway.pid],
+        dtls="own",
     )
     driver.await_measuring(60 + count / 50)
     began, _ = sink.posts()

@@ -83,7 +83,7 @@ fn registry(sessions: u32, template: &[u8]) -> Registry {
         let sha256 = CertificateId::of(&leaf(template, index)).sha256;
         let device = Device {
             name: format!("device-{index:07}").as_str().into(),
-            token: AccessToken::new(&format!("AccessToken{index:09}")).unwrap(),
+            token: AccessToken::new(format!("AccessToken{index:09}")).unwrap(),
         };
         registry
             .add(device, &[Fingerprint::Sha256(sha256)])
@@ -155,9 +155,8 @@ fn anchor() -> String {
     authority.self_signed(&key).unwrap().pem()
 }
 
-/// Resident memory in bytes, after free memory has been returned.
+/// Resident memory in bytes.
 fn resident() -> f64 {
-    heap_trim::trim();
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u32 = statm.split(' ').nth(1).unwrap().parse().unwrap();
     f64::from(pages) * 4096.0

@@ -178,6 +178,8 @@ impl Connector {
             .map_err(no_socket)?;
         // Connected, so that the kernel drops datagrams from other addresses.
         socket.connect(self.server).await.map_err(no_socket)?;
+        // From here on sending does not wait, so that a future that is dropped loses nothing.
+        socket.writable().await.map_err(no_socket)?;
         Ok(socket)
     }
 

@@ -83,8 +83,6 @@ impl Session {
         let mut options = options.clone();
         options.session = session;
         let mut client = Client::with_random(options, SystemRandom);
-        // From here on sending does not wait, so that a future that is dropped loses nothing.
-        socket.writable().await.map_err(no_socket)?;
         send(&socket, &client.start());
         let mut timeout = super::FLIGHT_TIMEOUT;
         let mut deadline = now() + timeout;
