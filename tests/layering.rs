@@ -147,13 +147,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),
     ("rustix", &["src/cli/dumpable.rs"]),
-    (
-        "heap_trim",
-        &[
-            "src/gateway/driver.rs",
-            "crates/core-harness/examples/sessions.rs",
-        ],
-    ),
+    ("heap_trim", &["src/gateway/driver.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];
 

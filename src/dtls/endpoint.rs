@@ -343,6 +343,7 @@ impl<T> Endpoint<T> {
         if handshake.deadline <= now {
             if handshake.is_proven() {
                 let failure = ending::timeout_failure(handshake);
+                self.expire12(id);
                 self.fail_handshake(id, failure);
             } else {
                 self.counters.unproven_expired += 1;

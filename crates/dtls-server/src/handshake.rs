@@ -286,6 +286,16 @@ impl Handshake {
         self.too_large
     }
 
+    /// Ends the handshake because its user waits no longer. If a message was too large, the client gets the alert for that:
+    /// not before, because the message may have been anyone's.
+    pub fn expire(&mut self) {
+        if self.outcome.is_none()
+            && let Some(kind) = self.too_large
+        {
+            self.fail(HandshakeError::TooLarge(kind));
+        }
+    }
+
     /// The cipher suite, once it is chosen.
     #[must_use]
     pub fn suite(&self) -> Option<CipherSuite> {

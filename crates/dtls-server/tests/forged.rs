@@ -8,7 +8,7 @@
 
 use dtls_server::alert::{Alert, AlertDescription};
 use dtls_server::association::Discard;
-use dtls_server::handshake::HandshakeError;
+use dtls_server::handshake::{HandshakeError, Outcome};
 use dtls_server::message::{HandshakeType, fragments};
 use dtls_server::reassembly;
 use dtls_server::record::{ContentType, DTLS_1_2, MAX_CONTENT, records, write_plaintext};
@@ -178,6 +178,19 @@ fn class_34_fragments_of_messages_that_are_too_large_do_not_stop_a_handshake() {
     assert_eq!(handshake(&server), None);
     server.receive(&forged[0]);
     assert_eq!(handshake(&server), Some(HandshakeType::CERTIFICATE));
+    // The client gets an alert, but only when the time is over.
+    let handshake = server.handshake.as_mut().unwrap();
+    while handshake.poll_transmit().is_some() {}
+    handshake.expire();
+    let alert = handshake.poll_transmit().unwrap();
+    let expected = Alert::fatal(AlertDescription::ILLEGAL_PARAMETER);
+    assert!(alert.ends_with(&expected.encode()), "{alert:02x?}");
+    assert!(matches!(
+        handshake.poll_outcome(),
+        Some(Outcome::Failed(HandshakeError::TooLarge(
+            HandshakeType::CERTIFICATE
+        )))
+    ));
 }
 
 #[test]

@@ -158,6 +158,22 @@ impl<T> Endpoint<T> {
         }
     }
 
+    /// The time of a handshake is over: sends the alert that says why, if it is known.
+    pub(super) fn expire12(&mut self, id: HandshakeId) {
+        let Some(half_open) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        let path = half_open.path;
+        let Engine::Dtls12(dtls12) = &mut half_open.engine else {
+            return;
+        };
+        dtls12.handshake.expire();
+        let datagrams: Vec<_> = std::iter::from_fn(|| dtls12.handshake.poll_transmit()).collect();
+        for datagram in datagrams {
+            self.transmit(path, datagram);
+        }
+    }
+
     /// Sends what a handshake has to send, and ends it if it has ended.
     fn settle12(
         &mut self,
