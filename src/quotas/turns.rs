@@ -81,7 +81,7 @@ impl Turns {
     }
 
     /// Decides whether a datagram is handled now, queued or dropped. A datagram without a session (no holder) is always
-    /// handled: [`admission`](crate::dtls::admission) limits those.
+    /// handled: `dtls::admission` limits those.
     pub(crate) fn decide(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Turn {
         let Some(holder) = holder else {
             self.handled += 1;
