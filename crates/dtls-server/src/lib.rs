@@ -40,7 +40,7 @@
 //! forger guesses the message's length too. No DTLS 1.2 server can tell it from the client's, as nothing in it is secret; RFC 6347
 //! §4.1.2.7 is about records that have a MAC. It could be dropped in silence instead, in the hope that another follows;
 //! but then each device whose certificate is unknown, expired or broken would wait for its own timeout instead of for an
-//! alert, and would take a place for as long. OpenSSL, BoringSSL and Californium decide likewise. The forger gains one
+//! alert, and would take a place for as long. The forger gains one
 //! repetition: the client's next hello begins another handshake, and neither an established session nor another client is
 //! concerned. It could as well forge an alert to the client.
 //!

@@ -22,12 +22,12 @@ impl<T> Endpoint<T> {
     ) {
         // Without settings of DTLS 1.3, it is not offered.
         let dtls13 = self.settings.dtls13.as_ref();
-        let supported = dtls13.map(|dtls13| dtls13.supported.clone());
-        let supported = supported.filter(|_| match self.settings.versions {
+        let dtls13 = dtls13.filter(|_| match self.settings.versions {
             Versions::Only12 => false,
             Versions::Only13 => true,
             Versions::Both => hello.offers_13,
         });
+        let supported = dtls13.map(|dtls13| dtls13.supported.clone());
         let half_open = self.index.half_open(path);
         let has_same_random = |id: &HandshakeId| {
             let handshake = self.handshakes.get(*id);
