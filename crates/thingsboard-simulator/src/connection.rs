@@ -49,6 +49,10 @@ impl ConnectionHandle {
         }
     }
 
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.mode.load(Ordering::Acquire) == CUT
+    }
+
     /// Whether both handles are of the same connection.
     pub(super) fn is(&self, other: &ConnectionHandle) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -85,7 +85,15 @@ async fn respond(
         }
     };
     let _guard = connection.request_guard();
-    let decision = decide(&mut shared.lock(), &head, &body.bytes);
+    let decision = {
+        let mut state = shared.lock();
+        // A restart cuts first and then drops all polls: none may begin in between. With HTTP/2 the handler of a request
+        // does not end with its connection.
+        if connection.is_cut() {
+            return never_sent();
+        }
+        decide(&mut state, &head, &body.bytes)
+    };
     drop((head, body));
     if let Action::LongPoll(poll) = decision.action {
         let sequence = decision.sequence;
@@ -273,4 +281,31 @@ async fn until_closing<T>(
 
 fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     head.headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectionHandle, Shared, respond};
+    use axum::body::Body;
+    use axum::extract::Request;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_request_whose_connection_was_cut_changes_nothing() {
+        for (is_cut, arrivals) in [(true, 0), (false, 1)] {
+            let shared = Arc::new(Shared::new());
+            let connection = ConnectionHandle::default();
+            if is_cut {
+                connection.cut();
+            }
+            let request = Request::get("/api/v1/unknown/attributes");
+            let request = request.body(Body::empty()).unwrap();
+            respond(&shared, &connection, request).await;
+            assert_eq!(
+                shared.lock().arrivals.requests().total(),
+                arrivals,
+                "{is_cut}"
+            );
+        }
+    }
 }
