@@ -31,6 +31,7 @@ use super::record::{self, DatagramKind};
 use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
+use super::waiting::{self, WaitingDatagrams};
 use super::{Counters, EndReason, Event, Parameters, Transmit};
 use crate::credentials::{CertificateError, ClientPolicy, SharedIntermediates};
 use crate::timers::Timers;
@@ -60,6 +61,8 @@ pub struct Endpoint<T = ()> {
     has_free_place: bool,
     /// Of sessions. Handshakes have their own.
     timers: Timers<SessionId>,
+    /// For sessions whose path is not proven.
+    waiting: WaitingDatagrams,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
@@ -84,6 +87,7 @@ impl<T> Endpoint<T> {
             sessions: Sessions::default(),
             has_free_place: false,
             timers: Timers::default(),
+            waiting: WaitingDatagrams::new(waiting::MAX_BYTES),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             counters: Counters::default(),
@@ -214,6 +218,7 @@ impl<T> Endpoint<T> {
             };
             self.handle_session_timeout(now, id);
         }
+        self.expire_waiting(now);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -221,6 +226,7 @@ impl<T> Endpoint<T> {
         let next = [
             self.timers.next(),
             self.handshakes.next_timeout(),
+            self.waiting.next_timeout(),
             self.admission.next_start,
         ];
         next.into_iter().flatten().min()
@@ -319,6 +325,7 @@ impl<T> Endpoint<T> {
             timers: self.timers(),
             unproven_queue: self.handshakes.unproven_queue(),
             pending_hellos: self.pending_hellos(),
+            waiting: self.waiting.len(),
         }
     }
 
@@ -371,6 +378,7 @@ impl<T> Endpoint<T> {
             self.end(id, EndReason::Idle);
         } else {
             self.drive_session13(now, id);
+            self.repeat_challenge(now, id);
             self.arm(id);
         }
     }
@@ -386,6 +394,7 @@ pub(crate) struct Load {
     pub(crate) timers: usize,
     pub(crate) unproven_queue: usize,
     pub(crate) pending_hellos: usize,
+    pub(crate) waiting: usize,
 }
 
 #[cfg(test)]

@@ -83,10 +83,7 @@ impl<T> Endpoint<T> {
                 self.move_session(id, path);
             }
             if has_moved || !is_authentic {
-                self.received_from(id, path, datagram.len());
-            }
-            if has_moved {
-                self.challenge(id);
+                self.received_from(now, id, path, datagram.len());
             }
             is_authentic = true;
             let bytes = HEADER + record.connection_id.len() + record.fragment.len();
@@ -140,7 +137,7 @@ impl<T> Endpoint<T> {
         };
         let mut datagram = Vec::new();
         match association.protect(ContentType::APPLICATION_DATA, plaintext, &mut datagram) {
-            Ok(()) => self.transmit_to(id, datagram),
+            Ok(()) => self.transmit_when_allowed(now, id, datagram),
             Err(ProtectError::NumbersExhausted) => {
                 let reason = ProtectError::NumbersExhausted.to_string();
                 self.end(id, EndReason::Failed(reason));
