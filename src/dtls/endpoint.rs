@@ -31,7 +31,7 @@ use super::record::{self, DatagramKind};
 use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
-use super::waiting::{self, WaitingDatagrams};
+use super::waiting::{self, WaitingData};
 use super::{Counters, EndReason, Event, Parameters, Transmit};
 use crate::credentials::{AuthorityPaths, CertificateError, ClientPolicy};
 use crate::timers::Timers;
@@ -60,7 +60,7 @@ pub struct Endpoint<T = ()> {
     /// Of sessions. Handshakes have their own.
     timers: Timers<SessionId>,
     /// For sessions whose path is not proven.
-    waiting: WaitingDatagrams,
+    waiting: WaitingData,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
@@ -84,7 +84,7 @@ impl<T> Endpoint<T> {
             sessions: Sessions::default(),
             has_free_place: false,
             timers: Timers::default(),
-            waiting: WaitingDatagrams::new(waiting::MAX_BYTES),
+            waiting: WaitingData::new(waiting::MAX_BYTES),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             counters: Counters::default(),

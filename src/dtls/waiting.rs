@@ -1,5 +1,5 @@
-//! Datagrams for clients that have moved, until their new path is proven or more has come from there: of all sessions together, so
-//! that a bound holds for all, and so that the oldest one gives way.
+//! Application data for clients that have moved, until their new path is proven or more has come from there: of all sessions
+//! together, so that a bound holds for all, and so that the oldest one gives way.
 
 use super::path::SessionId;
 use std::collections::BTreeMap;
@@ -8,32 +8,30 @@ use std::time::{Duration, Instant};
 /// MAX_TRANSMIT_WAIT with the default parameters (RFC 7252 §4.8.2): after that the client has given up a request without a
 /// response, and we a message without an acknowledgement. A later answer would match nothing.
 const LIFETIME: Duration = Duration::from_secs(93);
-/// Bytes of all, with [`OVERHEAD`] for each: 7,000 datagrams of 1,100 bytes.
+/// Bytes of all, with [`OVERHEAD`] for each: 7,000 messages of 1,100 bytes.
 pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// Memory of a datagram besides its bytes.
+/// Memory of a message besides its bytes.
 const OVERHEAD: usize = 96;
 
-/// A datagram that waits.
-#[derive(Debug)]
+/// What one datagram is to carry.
 struct Waiting {
     session: SessionId,
     since: Instant,
-    datagram: Vec<u8>,
+    plaintext: Vec<u8>,
 }
 
-/// The datagrams, by numbers in the order in which they came.
-#[derive(Debug)]
-pub(super) struct WaitingDatagrams {
+/// All of it, by numbers in the order in which it came.
+pub(super) struct WaitingData {
     most_bytes: usize,
     by_number: BTreeMap<u64, Waiting>,
     next: u64,
     bytes: usize,
 }
 
-impl WaitingDatagrams {
+impl WaitingData {
     /// For this many bytes: [`MAX_BYTES`].
-    pub(super) fn new(most_bytes: usize) -> WaitingDatagrams {
-        WaitingDatagrams {
+    pub(super) fn new(most_bytes: usize) -> WaitingData {
+        WaitingData {
             most_bytes,
             by_number: BTreeMap::new(),
             next: 0,
@@ -42,25 +40,31 @@ impl WaitingDatagrams {
     }
 
     /// Adds one. Returns its number.
-    pub(super) fn push(&mut self, now: Instant, session: SessionId, datagram: Vec<u8>) -> u64 {
+    pub(super) fn push(&mut self, now: Instant, session: SessionId, plaintext: Vec<u8>) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.bytes = self.bytes.saturating_add(charge(&datagram));
+        self.bytes = self.bytes.saturating_add(charge(&plaintext));
         let since = now;
         let waiting = Waiting {
             session,
             since,
-            datagram,
+            plaintext,
         };
         self.by_number.insert(number, waiting);
         number
     }
 
+    /// Whether this one waits under this number.
+    pub(super) fn is(&self, number: u64, plaintext: &[u8]) -> bool {
+        let waiting = self.by_number.get(&number);
+        waiting.is_some_and(|waiting| waiting.plaintext == plaintext)
+    }
+
     /// Removes one. `None`: it has expired, or was evicted.
     pub(super) fn remove(&mut self, number: u64) -> Option<Vec<u8>> {
-        let datagram = self.by_number.remove(&number)?.datagram;
-        self.bytes = self.bytes.saturating_sub(charge(&datagram));
-        Some(datagram)
+        let plaintext = self.by_number.remove(&number)?.plaintext;
+        self.bytes = self.bytes.saturating_sub(charge(&plaintext));
+        Some(plaintext)
     }
 
     /// Evicts the oldest one if all together are too large. Returns its number and session.
@@ -93,8 +97,8 @@ impl WaitingDatagrams {
     }
 }
 
-fn charge(datagram: &[u8]) -> usize {
-    datagram.len().saturating_add(OVERHEAD)
+fn charge(plaintext: &[u8]) -> usize {
+    plaintext.len().saturating_add(OVERHEAD)
 }
 
 #[cfg(test)]
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn each_waits_until_max_transmit_wait_is_over() {
-        let (mut waiting, now) = (WaitingDatagrams::new(MAX_BYTES), start());
+        let (mut waiting, now) = (WaitingData::new(MAX_BYTES), start());
         assert_eq!(waiting.next_timeout(), None);
         let first = waiting.push(now, ONE, vec![1]);
         let second = waiting.push(now + Duration::from_secs(1), ONE, vec![2]);
@@ -128,7 +132,7 @@ mod tests {
 
     #[test]
     fn all_together_are_bounded_and_the_oldest_gives_way() {
-        let (mut waiting, now) = (WaitingDatagrams::new(MAX_BYTES), start());
+        let (mut waiting, now) = (WaitingData::new(MAX_BYTES), start());
         let mut evicted = Vec::new();
         for session in 0..20_000 {
             waiting.push(now, SessionId(session), vec![0; 1_000]);

@@ -32,10 +32,10 @@ pub(in crate::dtls) struct UnprovenPath {
     pub(in crate::dtls) proven: Path,
     received: usize,
     sent: usize,
-    /// The numbers and lengths of datagrams that wait.
+    /// The numbers of what waits, and the lengths of its datagrams.
     waiting: VecDeque<(u64, usize)>,
     /// Of clients that know return routability checks (RFC 9853). Only a response proves their path.
-    challenges: Option<Challenges>,
+    challenges: Option<Box<Challenges>>,
 }
 
 /// Challenges that were sent to a path, the last one first.
@@ -62,14 +62,16 @@ impl UnprovenPath {
             received: 0,
             sent: 0,
             waiting: VecDeque::new(),
-            challenges: knows_routability.then_some(Challenges::NONE),
+            challenges: knows_routability.then(|| Box::new(Challenges::NONE)),
         }
     }
 
     /// The client has moved on before its path was proven. What waits is for where it is now.
     pub(in crate::dtls) fn moved(mut self) -> UnprovenPath {
         (self.received, self.sent) = (0, 0);
-        self.challenges = self.challenges.map(|_| Challenges::NONE);
+        if let Some(challenges) = &mut self.challenges {
+            **challenges = Challenges::NONE;
+        }
         self
     }
 
@@ -80,7 +82,8 @@ impl UnprovenPath {
 
     /// Whether a challenge may follow the last one, because something came from there.
     pub(in crate::dtls) fn may_challenge(&self, now: Instant) -> bool {
-        self.challenges.is_some_and(|challenges| {
+        let challenges = self.challenges.as_ref();
+        challenges.is_some_and(|challenges| {
             let last = challenges.last.map(Instant::from);
             last.is_none_or(|at| at + CHALLENGE_INTERVAL <= now)
         })
@@ -88,7 +91,7 @@ impl UnprovenPath {
 
     /// When to send the next challenge, because something waits.
     pub(in crate::dtls) fn next_challenge(&self) -> Option<Instant> {
-        let challenges = self.challenges.filter(|_| self.has_waiting())?;
+        let challenges = self.challenges.as_ref().filter(|_| self.has_waiting())?;
         Some(Instant::from(challenges.last?) + challenges.interval)
     }
 
@@ -109,8 +112,8 @@ impl UnprovenPath {
 
     /// Whether a response with this cookie proves it, if that came from there.
     pub(in crate::dtls) fn is_proven_by(&self, cookie: Cookie) -> bool {
-        self.challenges
-            .is_some_and(|challenges| challenges.cookies.contains(&Some(cookie)))
+        let challenges = self.challenges.as_ref();
+        challenges.is_some_and(|challenges| challenges.cookies.contains(&Some(cookie)))
     }
 
     /// Whether a datagram of this length is sent now. If so, it counts. A short one does not wait behind a long one.
@@ -136,12 +139,17 @@ impl UnprovenPath {
         self.waiting.len() < MAX_WAITING && waiting.saturating_add(bytes) <= MAX_WAITING_BYTES
     }
 
-    /// A datagram waits.
+    /// The numbers of what waits.
+    pub(in crate::dtls) fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.waiting.iter().map(|(number, _)| *number)
+    }
+
+    /// Something waits.
     pub(in crate::dtls) fn wait(&mut self, number: u64, bytes: usize) {
         self.waiting.push_back((number, bytes));
     }
 
-    /// A datagram does not wait any more.
+    /// It does not wait any more.
     pub(in crate::dtls) fn forget(&mut self, number: u64) {
         self.waiting.retain(|(waiting, _)| *waiting != number);
     }
@@ -156,7 +164,7 @@ impl UnprovenPath {
         !self.waiting.is_empty()
     }
 
-    /// The number of the next waiting datagram that is sent now. It counts.
+    /// The number of what waits and is sent now. It counts.
     pub(in crate::dtls) fn pop(&mut self) -> Option<u64> {
         let at = (self.waiting.iter()).position(|(_, bytes)| self.may_send(*bytes))?;
         let (number, bytes) = self.waiting.remove(at)?;

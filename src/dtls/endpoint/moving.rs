@@ -6,7 +6,6 @@ use crate::dtls::Event;
 use crate::dtls::connection::{Engine, FACTOR, UnprovenPath};
 use crate::dtls::path::{Path, SessionId};
 use dtls_server::crypto::random::SystemRandom;
-use dtls_server::record::ContentType;
 use dtls_server::routability::Cookie;
 use std::time::Instant;
 
@@ -25,9 +24,8 @@ impl<T> Endpoint<T> {
         let Some(connection) = self.sessions.get_mut(id) else {
             return;
         };
-        let path = connection.path;
         if let Some(unproven) = connection.unproven.take() {
-            self.transmit_waiting(path, unproven.into_waiting());
+            self.send_waiting(id, unproven.into_waiting());
         }
     }
 
@@ -81,7 +79,7 @@ impl<T> Endpoint<T> {
         self.counters.moved += 1;
         self.events.push_back(Event::Moved { session: id, path });
         if let Some(unproven) = returned {
-            self.transmit_waiting(path, unproven.into_waiting());
+            self.send_waiting(id, unproven.into_waiting());
         }
     }
 
@@ -97,7 +95,7 @@ impl<T> Endpoint<T> {
         unproven.received(bytes);
         let may_challenge = unproven.may_challenge(now);
         let waiting: Vec<u64> = std::iter::from_fn(|| unproven.pop()).collect();
-        self.transmit_waiting(path, waiting);
+        self.send_waiting(id, waiting);
         if may_challenge {
             self.challenge(now, id);
         }
@@ -168,16 +166,12 @@ impl<T> Endpoint<T> {
             return;
         };
         let (Some(unproven), Engine::Dtls12(association)) =
-            (&mut connection.unproven, &mut connection.engine)
+            (&mut connection.unproven, &connection.engine)
         else {
             return;
         };
-        let mut datagram = Vec::new();
-        let content_type = ContentType::APPLICATION_DATA;
-        let is_protected = association.protect(content_type, plaintext, &mut datagram);
-        let path = connection.path;
-        if is_protected.is_ok() && unproven.sends_proof(datagram.len()) {
-            self.transmit(path, datagram);
+        if unproven.sends_proof(association.overhead().saturating_add(plaintext.len())) {
+            self.protect_application_data(id, plaintext);
         }
     }
 
@@ -195,24 +189,30 @@ impl<T> Endpoint<T> {
         }
     }
 
-    /// Sends a datagram to a session's client, as soon as its address allows it.
-    pub(super) fn transmit_when_allowed(&mut self, now: Instant, id: SessionId, datagram: Vec<u8>) {
+    /// Application data waits until the client's address allows that it is sent. It is protected then: its record would be
+    /// older than the client's window otherwise, if many short ones are sent meanwhile.
+    pub(super) fn wait(&mut self, now: Instant, id: SessionId, plaintext: &[u8]) {
         let Some(connection) = self.sessions.get_mut(id) else {
             return;
         };
-        let path = connection.path;
-        let length = datagram.len();
-        let Some(unproven) = &mut connection.unproven else {
-            return self.transmit(path, datagram);
+        let (Some(unproven), Engine::Dtls12(association)) =
+            (&mut connection.unproven, &connection.engine)
+        else {
+            return;
         };
-        if unproven.sends(length) {
-            return self.transmit(path, datagram);
+        // A retransmission of what waits already.
+        if unproven
+            .waiting()
+            .any(|number| self.waiting.is(number, plaintext))
+        {
+            return;
         }
-        if !unproven.has_room(length) {
+        let bytes = association.overhead().saturating_add(plaintext.len());
+        if !unproven.has_room(bytes) {
             self.counters.unproven_path_dropped += 1;
             return;
         }
-        unproven.wait(self.waiting.push(now, id, datagram), length);
+        unproven.wait(self.waiting.push(now, id, plaintext.to_vec()), bytes);
         while let Some((number, oldest)) = self.waiting.evict() {
             self.counters.unproven_paths_full += 1;
             self.forget_waiting(oldest, number);
@@ -239,10 +239,10 @@ impl<T> Endpoint<T> {
         }
     }
 
-    fn transmit_waiting(&mut self, path: Path, numbers: impl IntoIterator<Item = u64>) {
+    fn send_waiting(&mut self, id: SessionId, numbers: impl IntoIterator<Item = u64>) {
         for number in numbers {
-            if let Some(datagram) = self.waiting.remove(number) {
-                self.transmit(path, datagram);
+            if let Some(plaintext) = self.waiting.remove(number) {
+                self.protect_application_data(id, &plaintext);
             }
         }
     }

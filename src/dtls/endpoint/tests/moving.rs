@@ -102,8 +102,11 @@ impl Bench {
 
     /// What a client gets of what is sent to its session, and where that goes.
     pub(super) fn send(&mut self, session: SessionId, times: usize) -> Vec<(Path, Vec<u8>)> {
-        for _ in 0..times {
-            self.endpoint.send(self.now, session, DATA);
+        for number in 0..times {
+            // None is a repetition of another.
+            let mut data = DATA.to_vec();
+            data[99] += u8::try_from(number).unwrap();
+            self.endpoint.send(self.now, session, &data);
         }
         self.sent()
     }

@@ -128,6 +128,50 @@ fn a_session_that_ends_takes_along_what_waits_for_it() {
     assert_eq!(bench.endpoint.next_timeout(), None);
 }
 
+/// CoAP does not know that a message waits, and repeats it.
+#[test]
+fn a_repetition_of_what_waits_does_not_wait_too() {
+    let (mut bench, mut client, session, _) = blocked(false);
+    let before = bench.waiting();
+    for _ in 0..5 {
+        bench.endpoint.send(bench.now, session, &[1; 500]);
+    }
+    assert_eq!(bench.waiting(), before + 1);
+    bench.endpoint.confirm_path(session);
+    for (_, datagram) in bench.sent() {
+        client.receive(&datagram);
+    }
+    let received = client.take_application_data();
+    assert_eq!(received.iter().filter(|one| one.len() == 500).count(), 1);
+    assert_eq!(bench.endpoint.counters().unproven_path_dropped, 0);
+}
+
+/// A record with a number of before would be dropped by the client: its window has 64.
+#[test]
+fn what_has_waited_while_many_short_ones_were_sent_is_not_too_old_for_the_client() {
+    let (mut bench, mut client, session, _) = blocked(false);
+    let long = [1; 1_000];
+    bench.endpoint.send(bench.now, session, &long);
+    let mut short = 0;
+    while short < 100 {
+        bench.receive(2, &client.send(b"x"));
+        for number in 0..4 {
+            bench.endpoint.send(bench.now, session, &[number]);
+        }
+        for (_, datagram) in bench.sent() {
+            client.receive(&datagram);
+        }
+        let received = client.take_application_data();
+        assert!(!received.contains(&long.to_vec()), "after {short}");
+        short += received.len();
+    }
+    bench.endpoint.confirm_path(session);
+    for (_, datagram) in bench.sent() {
+        client.receive(&datagram);
+    }
+    assert!(client.take_application_data().contains(&long.to_vec()));
+}
+
 /// Otherwise a path of which the client knows nothing would get a challenge for each record.
 #[test]
 fn a_client_that_moves_on_is_challenged_where_it_is() {
@@ -149,12 +193,12 @@ fn a_client_that_moves_on_is_challenged_where_it_is() {
 #[test]
 fn what_waits_for_all_sessions_together_is_bounded_and_the_oldest_is_dropped() {
     let mut bench = Bench::new(Parameters::default());
-    bench.endpoint.waiting = WaitingDatagrams::new(100_000);
+    bench.endpoint.waiting = WaitingData::new(100_000);
     let mut moved = |port| {
         let (mut client, session) = bench.connect(port, options());
         bench.receive(port + 100, &client.send(b"1"));
-        for _ in 0..8 {
-            bench.endpoint.send(bench.now, session, &[0; 1_100]);
+        for number in 0..8 {
+            bench.endpoint.send(bench.now, session, &[number; 1_100]);
         }
         (client, session, port + 100)
     };
