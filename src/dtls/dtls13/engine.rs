@@ -35,7 +35,7 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Output buffer in bytes: received plaintext may be larger than our MTU.
 const BUFFER: usize = 4 * 1024;
-/// Records that the engine may queue in DTLS 1.3: two of a Certificate message in three records, two that are out of order
+/// Records that the engine may queue: two of a Certificate message in three records, two that are out of order
 /// (`plaintext_filter` ensures that), and one slot for the record that is due, without which the handshake would fail. Each
 /// costs ten kilobytes, however small it is.
 const MAX_QUEUED_DATAGRAMS: usize = 5;
