@@ -7,6 +7,7 @@ pub use coap_client::dtls::Output;
 use crate::certificates::Identity;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a client offers.
@@ -23,7 +24,7 @@ pub struct Config(Library);
 
 #[derive(Clone)]
 enum Library {
-    Dtls12(dtls12::Config),
+    Dtls12(Arc<dtls12::Config>),
     Dtls13(coap_client::dtls::Config),
 }
 
@@ -36,11 +37,8 @@ impl Config {
         mtu: usize,
     ) -> Config {
         if versions == Versions::Only12 {
-            return Config(Library::Dtls12(dtls12::Config::new(
-                certificate,
-                &private_key,
-                mtu,
-            )));
+            let config = dtls12::Config::new(certificate, &private_key, mtu);
+            return Config(Library::Dtls12(Arc::new(config)));
         }
         let config = coap_client::dtls::Config::new(certificate, private_key).unwrap();
         let config = config.with_mtu(mtu).unwrap();

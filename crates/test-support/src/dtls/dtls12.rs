@@ -16,7 +16,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(70);
 /// Bytes of the headers of a record and of a handshake message.
 const HEADERS: usize = 13 + 12;
 
-#[derive(Clone)]
 pub(super) struct Config {
     options: Options,
     mtu: usize,
