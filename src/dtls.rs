@@ -8,6 +8,7 @@
 //! | [`admission`] | which ClientHellos begin a handshake, and what is answered to the others; no sessions |
 //! | [`handshakes`] | half-open handshakes and their bounds |
 //! | [`sessions`], [`connection`] | established sessions: a slot each, with keys, path, and what the user keeps |
+//! | [`waiting`] | application data for clients that have moved, until it may be sent |
 //! | [`resumption`] | sessions that can be resumed |
 //! | [`settings`] | what all handshakes share |
 //! | [`record`] | parsing of record and handshake headers, before any engine sees a datagram |
@@ -35,6 +36,7 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiting;
 
 pub use cipher_suites::CipherSuites;
 pub(crate) use cipher_suites::needs_rsa;

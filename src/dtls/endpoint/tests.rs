@@ -18,10 +18,12 @@ mod chains;
 mod cookies;
 mod crowding;
 mod forged;
+mod fragmented;
 mod moving;
 mod refused;
 mod resuming;
 mod sources;
+mod unproven;
 mod unregistered;
 mod worst;
 
