@@ -21,6 +21,7 @@ mod moving;
 mod refused;
 mod resuming;
 mod sources;
+mod tickets;
 mod unregistered;
 mod worst;
 
