@@ -99,7 +99,7 @@ pub struct Parameters {
     pub extended_master_secret: ExtendedMasterSecret,
     /// Bytes of the connection IDs that clients get (RFC 9146): 4 to 8, or 0 for none.
     pub connection_id: u8,
-    /// Sessions of DTLS 1.2 that can be resumed. 0: none can.
+    /// Sessions of DTLS 1.2 that can be resumed by their ids. 0: none can, by tickets neither.
     pub resumable_sessions: usize,
     /// How long they can be.
     pub resumption_lifetime: Duration,

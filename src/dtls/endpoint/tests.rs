@@ -23,6 +23,7 @@ mod moving;
 mod refused;
 mod resuming;
 mod sources;
+mod tickets;
 mod unproven;
 mod unregistered;
 mod worst;
