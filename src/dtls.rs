@@ -41,6 +41,7 @@ pub(crate) use dtls_server::association::Association;
 pub use dtls_server::config::ExtendedMasterSecret;
 pub(crate) use dtls_server::suite::CipherSuite;
 pub use endpoint::Endpoint;
+pub use endpoint::establishing::Exported;
 pub use event::Event;
 pub(crate) use event::{EndReason, HandshakeFailure, Transmit};
 pub use path::{Path, SessionId};

@@ -23,8 +23,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("metrics", ""),
     ("shown", ""),
     // Rooms of the gateway, from the devices to ThingsBoard.
-    ("credentials", "shown"),
-    ("dtls", "credentials timers shares shown dtls_server"),
+    ("credentials", "device shown"),
+    ("dtls", "credentials device timers shares shown dtls_server"),
     ("device", ""),
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),

@@ -1,35 +1,20 @@
 //! Sessions of DTLS 1.2 that can be resumed by their session ids (RFC 5246 §7.3, RFC 7627 §5).
 //!
-//! What is kept says nothing about whether the client may still come in: its certificates are judged again before its session is
-//! resumed. Their signatures need not be verified again for [`VERIFIED_FOR`] if the policy is still the same.
+//! What is kept says nothing about whether the client may still come in: it is judged again before its session is resumed.
 
 use super::Parameters;
-use crate::credentials::ClientChain;
+use super::connection::CertificateTag;
+use crate::credentials::KnownClient;
 use dtls_server::cookie::VerifiedHello;
 use dtls_server::crypto::random::SystemRandom;
 use dtls_server::message::client_hello::ClientHello;
 use dtls_server::resumption::{SESSION_ID_LENGTH, Session, SessionCache};
-use std::time::{Duration, Instant};
-
-/// Bytes of a client's certificates that are kept to resume its session: with more, it is not resumed.
-const LARGEST_CHAIN: usize = 4 * 1024;
-
-/// How long a chain that was verified counts as such, if the policy does not change: an intermediate may expire meanwhile.
-pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(3600);
-
-/// The client of a session, to judge it again.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) chain: ClientChain,
-    /// The number of the policy by which the chain was verified, and when.
-    pub(super) verified_by: u32,
-    pub(super) verified_at: Instant,
-}
+use std::time::Instant;
 
 /// The sessions, with their clients.
 pub(super) struct Resumption {
     is_on: bool,
-    sessions: SessionCache<Known>,
+    sessions: SessionCache<CertificateTag, KnownClient>,
 }
 
 impl Resumption {
@@ -51,20 +36,19 @@ impl Resumption {
     }
 
     /// The session that a hello names.
-    pub(super) fn find(&self, now: Instant, hello: &VerifiedHello) -> Option<(Session, Known)> {
+    pub(super) fn find(
+        &self,
+        now: Instant,
+        hello: &VerifiedHello,
+    ) -> Option<(Session, KnownClient)> {
         let hello = ClientHello::parse(hello.message.body()).ok()?;
-        let (session, known) = self.sessions.get(now, hello.session_id)?;
-        Some((session.clone(), known.clone()))
+        let (session, client) = self.sessions.get(now, hello.session_id)?;
+        Some((session.clone(), client.clone()))
     }
 
-    pub(super) fn insert(&mut self, now: Instant, session: Session, known: Known) {
-        self.sessions.insert(now, session, known);
-    }
-
-    /// Whether a session of a client with these certificates can be kept.
-    pub(super) fn keeps(&self, chain: &ClientChain) -> bool {
-        let bytes: usize = chain.certificates().iter().map(|der| der.len()).sum();
-        self.is_on && bytes <= LARGEST_CHAIN
+    pub(super) fn insert(&mut self, now: Instant, session: Session, client: KnownClient) {
+        let tag = CertificateTag::of(&client.id);
+        self.sessions.insert(now, tag, session, client);
     }
 
     pub(super) fn remove(&mut self, id: &[u8; SESSION_ID_LENGTH]) {

@@ -1,5 +1,7 @@
 //! The Message IDs of what we send (RFC 7252 §4.4).
 
+mod export;
+
 use super::deduplication::EXCHANGE_LIFETIME;
 use std::time::Instant;
 

@@ -15,9 +15,11 @@
 //! | [`receiving_blocks`] | assembles requests, serves later blocks of responses |
 //! | [`sending_blocks`] | selects a block of a response |
 //! | [`blockwise`] | the uploads and snapshots of the endpoint |
+//! | [`exporting`] | the endpoint as bytes, and out of them |
 //! | [`path`] | whether the peer receives what is sent to its address |
 
 mod blockwise;
+mod exporting;
 mod observing;
 mod path;
 mod queueing;
@@ -33,7 +35,7 @@ use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::evictable::Holder;
 use super::exchange::{BlockContext, Exchange, ExchangeId};
 use super::few::Few;
-use super::message::{Message, Type, Undecodable};
+use super::message::{Message, Token, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{Observations, relation::ObservationId};
 use super::option::number::OBSERVE;
@@ -338,6 +340,11 @@ impl RemoteEndpoint {
     /// Observation relations (RFC 7641 §4.1).
     pub fn observations(&self) -> usize {
         self.observations.len()
+    }
+
+    /// Its relations, with the tokens that the client has given them.
+    pub fn relations(&self) -> impl Iterator<Item = (ObservationId, Token)> {
+        self.observations.relations()
     }
 
     /// Bytes of notifications that are pending or not acknowledged.

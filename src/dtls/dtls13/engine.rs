@@ -279,16 +279,9 @@ impl Engine {
         guarded(|| Ok(self.drain()))
     }
 
-    /// Whether the client's certificate is stored here.
-    pub(crate) fn has_certificate(&self) -> bool {
-        self.stand_in.is_some()
-    }
-
-    /// Takes the client's certificate, if it is stored here. Only after the handshake: that needs it.
-    pub(crate) fn take_certificate(&mut self) -> Option<Vec<u8>> {
-        self.stand_in
-            .take()
-            .map(|stand_in| stand_in.leaf().to_vec())
+    /// Drops the client's certificate, if it is stored here. Only after the handshake: that needs it.
+    pub(crate) fn drop_certificate(&mut self) {
+        self.stand_in = None;
     }
 
     /// Runs the engine, with the stand-in active for its crypto provider.

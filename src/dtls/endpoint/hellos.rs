@@ -134,8 +134,7 @@ impl<T> Endpoint<T> {
             random,
             began: now,
             deadline: now + self.parameters.unproven_timeout,
-            verified_by: 0,
-            chain: None,
+            client: None,
             engine: handshakes::Engine::Dtls13(dtls13),
             timer: Slot::default(),
         });
