@@ -87,26 +87,24 @@ impl Start {
     }
 
     /// The moves since the last hello that has begun a handshake. A ticket can be used again, so one can follow another that an
-    /// alert has ended. Before the ChangeCipherSpec an alert has no keys: anyone could send it, and it ends nothing.
+    /// alert has ended: one under the session's keys, which count from the ChangeCipherSpec on. The two can overtake one another.
     fn of_last_handshake<'a>(&self, moves: &'a [Move]) -> &'a [Move] {
-        let mut rest = moves;
         let has_ticket = self
             .earlier
             .as_ref()
             .is_some_and(|(_, resumable)| !resumable.ticket.is_empty());
-        while has_ticket {
-            let position = |moves: &[Move], what| moves.iter().position(|one| *one == what);
-            let Some(begun) = [Move::ChangeCipherSpec, Move::Alert, Move::HelloWithCookie]
-                .iter()
-                .try_fold(0, |after, what| {
-                    Some(after + position(&rest[after..], *what)? + 1)
-                })
-            else {
-                break;
-            };
-            rest = &rest[begun..];
+        let (mut begun, mut has_keys, mut has_alert) = (0, false, false);
+        for (at, one) in moves.iter().enumerate() {
+            match one {
+                Move::ChangeCipherSpec => has_keys = true,
+                Move::Alert => has_alert = true,
+                Move::HelloWithCookie if has_ticket && has_keys && has_alert => {
+                    (begun, has_keys, has_alert) = (at + 1, false, false);
+                }
+                _ => {}
+            }
         }
-        rest
+        &moves[begun..]
     }
 
     fn walk(&self, moves: &[Move]) -> (Server, Client) {
