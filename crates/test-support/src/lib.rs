@@ -17,6 +17,7 @@ pub mod attacker;
 pub mod browser;
 pub mod certificates;
 pub mod client;
+pub mod closed_port;
 pub mod coap;
 pub mod demo;
 pub mod device;
