@@ -61,7 +61,7 @@ pub(super) fn section() -> Section<Bounds> {
                 super::dtls::RESUMABLE_SESSIONS,
                 Number(0..=10_000_000),
                 |bounds: &mut Bounds| &mut bounds.dtls.resumable_sessions,
-                "sessions of DTLS 1.2 that can be resumed, each of about a kilobyte; beyond it the oldest can't any more. 0: \
+                "sessions of DTLS 1.2 that can be resumed, each of 700 bytes; beyond it the oldest can't any more. 0: \
                  none can",
             ),
             key(
