@@ -40,8 +40,8 @@ pub(super) struct Roaming {
     /// Where it receives. `None`: where it sends from.
     pub(super) receives_at: Option<BTreeSet<u16>>,
     pub(super) observation: Observation,
-    /// Message IDs that came from the gateway, the latest last.
-    pub(super) seen: Vec<u16>,
+    /// Messages that came from the gateway, the latest last.
+    pub(super) received: Vec<Message>,
     counted: BTreeMap<u16, Counted>,
     message_id: u16,
     /// The largest share of three times what came that was sent to an unproven port, in percent.
@@ -85,7 +85,7 @@ impl Roaming {
             port: 1,
             receives_at: None,
             observation: Observation::new(Token::new(TOKEN).unwrap(), Kind::Attributes, 1),
-            seen: Vec::new(),
+            received: Vec::new(),
             counted: BTreeMap::new(),
             message_id: 0,
             largest_share: 0,
@@ -102,6 +102,12 @@ impl Roaming {
         let platform = &mut self.upstream.platform;
         platform.set_attribute(self.now, "device-0", key, value);
         self.upstream.advance_to(self.now);
+    }
+
+    /// The Message ID that the gateway has used last, as far as the device knows.
+    pub(super) fn last_message_id(&self) -> u16 {
+        let own = (self.received.iter().rev()).find(|one| one.kind != Type::Acknowledgement);
+        own.unwrap().message_id
     }
 
     /// Whether the device knows the attributes as they are.
@@ -174,9 +180,6 @@ impl Roaming {
             if message.token == self.observation.token && message.code != Code::EMPTY {
                 (self.observation).handle_response(self.now, &message, is_response);
             }
-            if message.kind != Type::Acknowledgement {
-                self.seen.push(message.message_id);
-            }
             if message.kind == Type::Confirmable {
                 let kind = match message.code {
                     Code::EMPTY => Type::Reset,
@@ -184,6 +187,7 @@ impl Roaming {
                 };
                 self.send(&Message::empty(kind, message.message_id));
             }
+            self.received.push(message);
         }
     }
 

@@ -50,6 +50,12 @@ impl MessageIds {
         self.last.wrapping_add(NEAR).wrapping_add(ahead)
     }
 
+    /// Whether a Message ID may be a [`distant`](Self::distant) one.
+    pub(crate) fn is_distant(&self, message_id: u16) -> bool {
+        let ahead = message_id.wrapping_sub(self.last);
+        (NEAR..=u16::MAX - NEAR).contains(&ahead)
+    }
+
     /// The next Message ID, or `None` if it was used within EXCHANGE_LIFETIME.
     pub(crate) fn allocate(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);
@@ -105,6 +111,10 @@ mod tests {
         assert_eq!(distances.len(), 49_152);
         assert_eq!(distances.iter().min(), Some(&(1 << 13)));
         assert_eq!(distances.iter().max(), Some(&(u16::MAX - (1 << 13))));
+        for message_id in 0..=u16::MAX {
+            let is_one = distances.contains(&message_id.wrapping_sub(last));
+            assert_eq!(ids.is_distant(message_id), is_one, "{message_id}");
+        }
     }
 
     /// §4.4, for several rates and first Message IDs.

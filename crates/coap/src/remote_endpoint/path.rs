@@ -15,9 +15,9 @@ use crate::parameters::Parameters;
 use crate::reliability::{LONGEST_WAIT, initial_timeout};
 use std::time::{Duration, Instant};
 
-/// After so many ACKs and RSTs that match nothing while a ping is outstanding, no ping is sent. So
+/// After so many ACKs and RSTs that might be guesses while a ping is outstanding, no ping is sent. So
 /// one in 12,288 peers that guess is right. One that receives the ping has no reason to send any,
-/// but duplicates of its earlier ACKs may arrive late.
+/// but answers to an earlier ping, from before another move, may arrive late.
 const MAX_WRONG_ANSWERS: u8 = 4;
 /// How long they count after the last one.
 const WRONG_ANSWERS_LIFETIME: Duration = Duration::from_secs(3600);
@@ -123,14 +123,19 @@ impl RemoteEndpoint {
         ping.is_some()
     }
 
-    /// Counts an ACK or RST that matches no message of ours.
-    pub(super) fn count_wrong_answer(&mut self, now: Instant, context: &mut Context<'_>) {
-        let Some(proof) = self.path_proof_mut() else {
+    /// Counts an ACK or RST that matches no message of ours, if it may be a guess at the ping's. A late
+    /// or repeated one is of another message.
+    pub(super) fn count_wrong_answer(
+        &mut self,
+        now: Instant,
+        message_id: u16,
+        context: &mut Context<'_>,
+    ) {
+        let is_guess = self.message_ids.is_distant(message_id);
+        let proof = self.path_proof_mut();
+        let Some(proof) = proof.filter(|proof| is_guess && proof.ping.is_some()) else {
             return;
         };
-        if proof.ping.is_none() {
-            return;
-        }
         proof.wrong_answers = proof.wrong_answers(now).saturating_add(1);
         proof.last_wrong_answer = Some(now);
         if proof.wrong_answers >= MAX_WRONG_ANSWERS {

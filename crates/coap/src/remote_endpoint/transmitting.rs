@@ -116,7 +116,7 @@ impl RemoteEndpoint {
                 Some(_) => context.counters.unmatched += 1,
                 None => {
                     context.counters.unmatched += 1;
-                    self.count_wrong_answer(now, context);
+                    self.count_wrong_answer(now, message_id, context);
                     ours = false;
                 }
             },
