@@ -103,10 +103,10 @@ impl Siege {
         self.first_peak.get_or_insert(self.peak);
     }
 
-    /// Asserts that after the attack the resident memory returns to within a fifth of its size before, within this
+    /// Asserts that after the attack the resident memory returns to what [`finish`](Self::finish) expects, within this
     /// time. Sessions of unregistered certificates last a minute, and their memory lies between freed memory.
     pub fn assert_memory_returns(&mut self, name: &str, within: Duration) {
-        let (before, most) = (self.before, self.before + self.before / 5);
+        let (before, most) = (self.before, self.before + MAX_REMAINING);
         self.peak = self.peak.max(self.world.resident());
         let start = now();
         let mut last = self.world.resident();
