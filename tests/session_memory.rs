@@ -13,7 +13,6 @@
 use bytes::Bytes;
 use coap::option::number;
 use coap::{Code, Message, Token, Type};
-use coap_client::dtls::{Client, Config, Output, Versions};
 use coaps_gateway::facade::calls::Completion;
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
@@ -25,6 +24,7 @@ use std::alloc::System;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use test_support::dtls::{Client, Config, Output, Versions};
 use zeroize::Zeroizing;
 
 #[global_allocator]
@@ -154,9 +154,8 @@ impl Bench {
             remote: SocketAddr::from(([10, 0, high, low], 40_000)),
             local: None,
         };
-        let config = Config::new(certificate.clone(), key.clone()).unwrap();
-        let config = config.with_versions(Versions::Only12);
-        let (mut client, hello) = Client::connect(&config, self.now).unwrap();
+        let config = Config::new(certificate.clone(), key.clone(), Versions::Only12, 1200);
+        let (mut client, hello) = Client::connect(&config, self.now);
         self.deliver(&mut client, path, hello);
         let telemetry = ["api", "v1", "telemetry"];
         let message = Message {
