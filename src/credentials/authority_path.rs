@@ -13,7 +13,7 @@ use super::policies;
 use super::revocation::Serial;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls_pki_types::{TrustAnchor, UnixTime};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use x509_parser::certificate::X509Certificate;
@@ -93,6 +93,7 @@ impl Path {
 
 /// A path that clients were verified over.
 pub(crate) struct AuthorityPath {
+    name: PathName,
     verified: Arc<Path>,
     /// The certificate of a client of this path, to search another one by.
     leaf: Box<[u8]>,
@@ -107,9 +108,13 @@ struct Judged {
 }
 
 /// The digest of a path, and of the policy extensions of the leaves below it.
-type PathName = [u8; 32];
+pub(super) type PathName = [u8; 32];
 
 impl AuthorityPath {
+    pub(super) fn name(&self) -> &PathName {
+        &self.name
+    }
+
     /// The path by which its clients are accepted under these anchors and lists, whatever the time.
     pub(super) fn under(
         &self,
@@ -177,9 +182,14 @@ impl fmt::Debug for AuthorityPath {
 #[derive(Debug)]
 pub struct AuthorityPaths {
     paths: HashMap<PathName, Weak<AuthorityPath>>,
+    /// Paths that tickets name, those of the last ones at the end: a ticket alone does not keep its path.
+    in_tickets: VecDeque<Arc<AuthorityPath>>,
     /// The number of paths at which those that no client has are removed.
     remove_unused_at: usize,
 }
+
+/// The most paths that are kept for tickets. The fleet of an operator has a few.
+const MOST_IN_TICKETS: usize = 64;
 
 /// Below this many paths, unused ones are not worth a search.
 const FEW: usize = 16;
@@ -188,6 +198,7 @@ impl Default for AuthorityPaths {
     fn default() -> AuthorityPaths {
         AuthorityPaths {
             paths: HashMap::new(),
+            in_tickets: VecDeque::new(),
             remove_unused_at: FEW,
         }
     }
@@ -210,12 +221,28 @@ impl AuthorityPaths {
             self.remove_unused_at = self.paths.len().saturating_mul(2).max(FEW);
         }
         let path = Arc::new(AuthorityPath {
+            name,
             verified: Arc::new(Path::read(found)?),
             leaf: leaf.into(),
             judged: Mutex::new(None),
         });
         self.paths.insert(name, Arc::downgrade(&path));
         Ok(path)
+    }
+
+    /// Keeps a path for a ticket that names it. The one that no ticket has named for longest gives way: who has a ticket of that
+    /// makes a full handshake, unless another client still has the path.
+    pub(super) fn keep_for_ticket(&mut self, path: &Arc<AuthorityPath>) {
+        self.in_tickets.retain(|other| !Arc::ptr_eq(other, path));
+        if self.in_tickets.len() >= MOST_IN_TICKETS {
+            self.in_tickets.pop_front();
+        }
+        self.in_tickets.push_back(path.clone());
+    }
+
+    /// The path with this name.
+    pub(super) fn find(&self, name: &PathName) -> Option<Arc<AuthorityPath>> {
+        self.paths.get(name)?.upgrade()
     }
 
     /// The number of paths, unused ones included.

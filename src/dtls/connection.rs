@@ -12,7 +12,7 @@ use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
 use dtls_server::resumption::Session as ResumableSession;
 use std::time::{Duration, Instant};
-pub(super) use unproven_path::{FACTOR, Offered, UnprovenPath};
+pub(super) use unproven_path::{FACTOR, UnprovenPath};
 
 /// How long the client may repeat its last flight, or its ClientHello.
 const FRESH: Duration = LastFlight::LIFETIME;
@@ -114,7 +114,9 @@ impl Connection {
             Engine::Dtls12(_) => None,
             Engine::Dtls13(dtls13) => dtls13.engine.next_timeout(),
         };
-        let others = [fresh, engine].into_iter().flatten();
+        let unproven = self.unproven.as_ref();
+        let challenge = unproven.and_then(|unproven| unproven.next_challenge());
+        let others = [fresh, engine, challenge].into_iter().flatten();
         others.fold(self.deadline, Instant::min)
     }
 

@@ -31,6 +31,7 @@ use super::record::{self, DatagramKind};
 use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
+use super::waiting::{self, WaitingData};
 use super::{Counters, EndReason, Event, Parameters, Transmit};
 use crate::credentials::{AuthorityPaths, CertificateError, ClientPolicy};
 use crate::timers::Timers;
@@ -58,6 +59,8 @@ pub struct Endpoint<T = ()> {
     has_free_place: bool,
     /// Of sessions. Handshakes have their own.
     timers: Timers<SessionId>,
+    /// For sessions whose path is not proven.
+    waiting: WaitingData,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
@@ -81,6 +84,7 @@ impl<T> Endpoint<T> {
             sessions: Sessions::default(),
             has_free_place: false,
             timers: Timers::default(),
+            waiting: WaitingData::new(waiting::MAX_BYTES),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             counters: Counters::default(),
@@ -209,6 +213,7 @@ impl<T> Endpoint<T> {
             };
             self.handle_session_timeout(now, id);
         }
+        self.expire_waiting(now);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -216,6 +221,7 @@ impl<T> Endpoint<T> {
         let next = [
             self.timers.next(),
             self.handshakes.next_timeout(),
+            self.waiting.next_timeout(),
             self.admission.next_start,
         ];
         next.into_iter().flatten().min()
@@ -314,6 +320,7 @@ impl<T> Endpoint<T> {
             timers: self.timers(),
             unproven_queue: self.handshakes.unproven_queue(),
             pending_hellos: self.pending_hellos(),
+            waiting: self.waiting.len(),
         }
     }
 
@@ -366,6 +373,7 @@ impl<T> Endpoint<T> {
             self.end(id, EndReason::Idle);
         } else {
             self.drive_session13(now, id);
+            self.repeat_challenge(now, id);
             self.arm(id);
         }
     }
@@ -381,6 +389,7 @@ pub(crate) struct Load {
     pub(crate) timers: usize,
     pub(crate) unproven_queue: usize,
     pub(crate) pending_hellos: usize,
+    pub(crate) waiting: usize,
 }
 
 #[cfg(test)]

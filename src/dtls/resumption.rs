@@ -1,20 +1,32 @@
-//! Sessions of DTLS 1.2 that can be resumed by their session ids (RFC 5246 §7.3, RFC 7627 §5).
+//! Sessions of DTLS 1.2 that can be resumed by their session ids (RFC 5246 §7.3, RFC 7627 §5), or by tickets (RFC 5077).
+//!
+//! A client that sends the SessionTicket extension gets a ticket, with what its session is resumed by; any other gets a session
+//! id, and that is in a table here.
 //!
 //! What is kept says nothing about whether the client may still come in: it is judged again before its session is resumed.
+//!
+//! The table has sessions of registered devices alone, because its room is limited. Tickets need no room, and are sent in the last
+//! flight of a handshake, before the gateway looks for a device. So each client has one whose certificate the policy has
+//! accepted: with it an unregistered client gets no more than it would by a full handshake, at less cost for both.
 
 use super::Parameters;
 use super::connection::CertificateTag;
-use crate::credentials::KnownClient;
+use crate::credentials::{AuthorityPaths, KnownClient};
+use dtls_server::config::Config;
 use dtls_server::cookie::VerifiedHello;
 use dtls_server::crypto::random::SystemRandom;
-use dtls_server::message::client_hello::ClientHello;
-use dtls_server::resumption::{SESSION_ID_LENGTH, Session, SessionCache};
-use std::time::Instant;
+use dtls_server::resumption::{
+    Named, Opened, SESSION_ID_LENGTH, Session, SessionCache, Ticket, Tickets,
+};
+use std::time::{Duration, Instant};
 
 /// The sessions, with their clients.
 pub(super) struct Resumption {
     is_on: bool,
+    lifetime: Duration,
     sessions: SessionCache<CertificateTag, KnownClient>,
+    /// `None`: none has been issued yet. Its keys are nowhere else, so that a restart ends all tickets.
+    tickets: Option<Tickets>,
 }
 
 impl Resumption {
@@ -22,7 +34,9 @@ impl Resumption {
         let most = parameters.resumable_sessions;
         Resumption {
             is_on: most > 0,
+            lifetime: parameters.resumption_lifetime,
             sessions: SessionCache::new(most, parameters.resumption_lifetime),
+            tickets: None,
         }
     }
 
@@ -40,10 +54,38 @@ impl Resumption {
         &self,
         now: Instant,
         hello: &VerifiedHello,
+        config: &Config,
+        paths: &AuthorityPaths,
     ) -> Option<(Session, KnownClient)> {
-        let hello = ClientHello::parse(hello.message.body()).ok()?;
-        let (session, client) = self.sessions.get(now, hello.session_id)?;
-        Some((session.clone(), client.clone()))
+        match Named::by(&hello.message, config) {
+            Named::Id(id) => {
+                let (session, client) = self.sessions.get(now, id)?;
+                Some((session.clone(), client.clone()))
+            }
+            Named::Ticket(ticket) => {
+                let Opened { session, peer } = self.tickets.as_ref()?.open(now, ticket)?;
+                Some((session, KnownClient::decode(&peer, paths)?))
+            }
+            Named::Nothing => None,
+        }
+    }
+
+    /// A ticket for the session of a client. `None`: there are no random bytes, or the cryptographic library failed.
+    pub(super) fn ticket(
+        &mut self,
+        now: Instant,
+        session: &Session,
+        client: &KnownClient,
+        paths: &mut AuthorityPaths,
+    ) -> Option<Ticket> {
+        if !self.is_on {
+            return None;
+        }
+        let tickets = match &mut self.tickets {
+            Some(tickets) => tickets,
+            none => none.insert(Tickets::new(&mut SystemRandom, now, self.lifetime).ok()?),
+        };
+        tickets.seal(now, session, &client.encode(paths), &mut SystemRandom)
     }
 
     pub(super) fn insert(&mut self, now: Instant, session: Session, client: KnownClient) {

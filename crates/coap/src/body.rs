@@ -132,6 +132,12 @@ impl Bodies {
         u32::from_be_bytes([a, b, c, d])
     }
 
+    /// A number that nobody can predict from others: `random` need not be of a cryptographic
+    /// generator.
+    pub(crate) fn unpredictable(&self, random: u32) -> u32 {
+        self.message_hash(&random.to_be_bytes())
+    }
+
     /// A keyed hash: without the seed, nobody can construct collisions.
     fn digest(&self, value: &impl Hash) -> u64 {
         let mut hasher = DefaultHasher::new();

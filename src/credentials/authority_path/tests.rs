@@ -114,6 +114,31 @@ fn clients_of_one_path_share_it_and_unused_paths_are_removed() {
 }
 
 #[test]
+fn tickets_keep_a_bounded_number_of_paths() {
+    let root = Authority::root("root");
+    let policy = trusting(&root.pem);
+    let mut paths = AuthorityPaths::default();
+    let mut encoded = Vec::new();
+    for _ in 0..=MOST_IN_TICKETS {
+        let other = Authority::with(authority_params("upper"), &root);
+        let leaf = other.issue(&params("meter"));
+        let chain: [&[u8]; 2] = [&leaf, &der(&other.pem)];
+        let client = policy.verify(&chain, at(NOW), &mut paths).unwrap();
+        encoded.push(client.encode(&mut paths));
+        // The first one is named again and again.
+        let first = KnownClient::decode(&encoded[0], &paths).unwrap();
+        first.encode(&mut paths);
+    }
+    let is_known = |bytes: &Vec<u8>| KnownClient::decode(bytes, &paths).is_some();
+    let unknown: Vec<usize> = (0..encoded.len())
+        .filter(|index| !is_known(&encoded[*index]))
+        .collect();
+    assert_eq!(unknown, [1]);
+    let first = KnownClient::decode(&encoded[0], &paths).unwrap();
+    assert_eq!(judge(&policy, &first, NOW), VALID);
+}
+
+#[test]
 fn a_client_is_judged_again_by_its_path() {
     let line = Line::new();
     let client = line.client();

@@ -23,6 +23,11 @@ impl Serial {
         number.get_mut(from..)?.copy_from_slice(octets);
         Some(Serial(number))
     }
+
+    /// Right-aligned.
+    pub(in crate::credentials) fn octets(&self) -> &[u8; 20] {
+        &self.0
+    }
 }
 
 /// A list whose signature was verified.

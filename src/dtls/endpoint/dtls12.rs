@@ -8,6 +8,7 @@ use crate::dtls::HandshakeFailure;
 use crate::dtls::connection::Engine as Established;
 use crate::dtls::handshakes::{Dtls12, Engine, HalfOpen, HandshakeId};
 use crate::dtls::path::Path;
+use crate::dtls::resumption::Resumption;
 use crate::timers::Slot;
 use dtls_server::alert::{Alert, AlertDescription};
 use dtls_server::cookie::VerifiedHello;
@@ -15,6 +16,7 @@ use dtls_server::crypto::random::SystemRandom;
 use dtls_server::established;
 use dtls_server::handshake::{ClientVerifier, Complete, Handshake, HandshakeError, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
+use dtls_server::resumption::{Session, Ticket};
 use rustls_pki_types::UnixTime;
 use std::time::Instant;
 
@@ -22,16 +24,18 @@ use std::time::Instant;
 struct Judge<'a> {
     policy: &'a ClientPolicy,
     paths: &'a mut AuthorityPaths,
-    now: UnixTime,
-    client: Option<KnownClient>,
+    resumption: &'a mut Resumption,
+    now: Instant,
+    unix_time: UnixTime,
+    client: &'a mut Option<KnownClient>,
     refused: Option<([u8; 32], CertificateError)>,
 }
 
 impl ClientVerifier for Judge<'_> {
     fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription> {
-        match self.policy.verify(chain, self.now, self.paths) {
+        match self.policy.verify(chain, self.unix_time, self.paths) {
             Ok(client) => {
-                self.client = Some(client);
+                *self.client = Some(client);
                 Ok(())
             }
             Err(refusal) => {
@@ -41,6 +45,11 @@ impl ClientVerifier for Judge<'_> {
                 Err(alert)
             }
         }
+    }
+
+    fn ticket(&mut self, session: &Session) -> Option<Ticket> {
+        let client = self.client.as_ref()?;
+        (self.resumption).ticket(self.now, session, client, self.paths)
     }
 }
 
@@ -58,7 +67,8 @@ impl<T> Endpoint<T> {
             return;
         };
         // Whether its client may still come in is decided now, not when it came first.
-        let resumed = self.resumption.find(now, hello).filter(|(_, client)| {
+        let named = (self.resumption).find(now, hello, &self.settings.dtls12, &self.paths);
+        let resumed = named.filter(|(_, client)| {
             let verdict = self.policy.verify_again(client, self.unix_time);
             verdict.is_ok()
         });
@@ -117,27 +127,24 @@ impl<T> Endpoint<T> {
 
     /// Passes a datagram to a handshake.
     pub(super) fn feed12(&mut self, now: Instant, id: HandshakeId, datagram: &[u8]) {
-        let mut judge = Judge {
-            policy: &self.policy,
-            paths: &mut self.paths,
-            now: self.unix_time,
-            client: None,
-            refused: None,
-        };
         let Some(half_open) = self.handshakes.get_mut(id) else {
             return;
         };
         let Engine::Dtls12(dtls12) = &mut half_open.engine else {
             return;
         };
+        let mut judge = Judge {
+            policy: &self.policy,
+            paths: &mut self.paths,
+            resumption: &mut self.resumption,
+            now,
+            unix_time: self.unix_time,
+            client: &mut half_open.client,
+            refused: None,
+        };
         let discarded = dtls12.handshake.receive(now, datagram, &mut judge);
-        let Judge {
-            client, refused, ..
-        } = judge;
+        let refused = judge.refused;
         self.counters.records_not_due += u64::try_from(discarded.len()).unwrap_or(u64::MAX);
-        if let Some(client) = client {
-            half_open.client = Some(client);
-        }
         self.settle12(now, id, refused);
     }
 

@@ -16,14 +16,14 @@ fn authority(name: &str) -> CertificateParams {
 }
 
 /// A root in PEM, and an authority below it.
-struct Line {
+pub(super) struct Line {
     root: String,
     intermediate: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Line {
-    fn new() -> Line {
+    pub(super) fn new() -> Line {
         let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let root = authority("root").self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(authority("root"), root_key);
@@ -37,12 +37,12 @@ impl Line {
         }
     }
 
-    fn policy(&self) -> ClientPolicy {
+    pub(super) fn policy(&self) -> ClientPolicy {
         ClientPolicy::new(Some(self.root.as_bytes()), Validity::Ignore).unwrap()
     }
 
     /// A client with a new certificate, which sends the intermediate behind it.
-    fn client(&self, key: &KeyPair) -> Options {
+    pub(super) fn client(&self, key: &KeyPair) -> Options {
         let params = CertificateParams::new(vec!["device".to_owned()]).unwrap();
         let leaf = params.signed_by(key, &self.issuer).unwrap();
         let signer = SigningKey::from_der(&key.serialize_der()).unwrap();

@@ -8,7 +8,7 @@ use dtls_server::record::ContentType;
 use dtls_server::routability::PathMessage;
 use dtls_test_client::{Client, Credentials, KeyType, Options};
 
-const DATA: &[u8] = &[7; 100];
+pub(super) const DATA: &[u8] = &[7; 100];
 
 /// An endpoint, and clients on a link without loss.
 pub(super) struct Bench {
@@ -39,13 +39,13 @@ impl Bench {
     }
 
     /// Takes what is sent, with its path.
-    fn sent(&mut self) -> Vec<(Path, Vec<u8>)> {
+    pub(super) fn sent(&mut self) -> Vec<(Path, Vec<u8>)> {
         let all = std::iter::from_fn(|| self.endpoint.poll_transmit());
         all.map(|transmit| (transmit.path, transmit.datagram))
             .collect()
     }
 
-    fn receive(&mut self, port: u16, datagram: &[u8]) {
+    pub(super) fn receive(&mut self, port: u16, datagram: &[u8]) {
         self.endpoint.receive(self.now, path(port), datagram);
         self.endpoint.handle_timeout(self.now);
         let events = std::iter::from_fn(|| self.endpoint.poll_event());
@@ -79,7 +79,7 @@ impl Bench {
         (client, last.unwrap())
     }
 
-    fn moves(&self) -> Vec<Path> {
+    pub(super) fn moves(&self) -> Vec<Path> {
         let moved = self.events.iter().filter_map(|event| match event {
             Event::Moved { path, .. } => Some(*path),
             _ => None,
@@ -87,7 +87,7 @@ impl Bench {
         moved.collect()
     }
 
-    fn plaintexts(&self) -> usize {
+    pub(super) fn plaintexts(&self) -> usize {
         let is_one = |event: &&Event| matches!(event, Event::Plaintext { .. });
         self.events.iter().filter(is_one).count()
     }
@@ -101,9 +101,12 @@ impl Bench {
     }
 
     /// What a client gets of what is sent to its session, and where that goes.
-    fn send(&mut self, session: SessionId, times: usize) -> Vec<(Path, Vec<u8>)> {
-        for _ in 0..times {
-            self.endpoint.send(self.now, session, DATA);
+    pub(super) fn send(&mut self, session: SessionId, times: usize) -> Vec<(Path, Vec<u8>)> {
+        for number in 0..times {
+            // None is a repetition of another.
+            let mut data = DATA.to_vec();
+            data[99] += u8::try_from(number).unwrap();
+            self.endpoint.send(self.now, session, &data);
         }
         self.sent()
     }

@@ -229,7 +229,7 @@ impl Observing {
             Output::RegistrationRepeated(id) => self.notify(id),
             Output::Cancelled(id) => assert!(self.relations.remove(&id).is_some()),
             Output::TooLarge(..) => panic!("it is not"),
-            Output::PingUnanswered | Output::PathConfirmed => {}
+            Output::PingUnanswered | Output::ProvePath(_) | Output::PathConfirmed => {}
         }
     }
 
