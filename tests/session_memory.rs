@@ -49,15 +49,15 @@ fn held() -> usize {
 }
 
 /// A certificate, and its key.
-type Certified = (Vec<u8>, Vec<u8>);
+type Identity = (Vec<u8>, Vec<u8>);
 
-fn certificate() -> Certified {
+fn certificate() -> Identity {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
     (made.cert.der().to_vec(), made.signing_key.serialize_der())
 }
 
 /// Certificates of devices, which an authority below a root has issued, with their keys; and both authorities, PEM.
-fn issued() -> (Vec<Certified>, String) {
+fn issued() -> (Vec<Identity>, String) {
     let params = |name: &str| {
         let mut params = rcgen::CertificateParams::default();
         let common_name = rcgen::DnType::CommonName;
@@ -85,7 +85,7 @@ fn issued() -> (Vec<Certified>, String) {
     (devices.collect(), root.pem() + &upper.pem())
 }
 
-fn core(devices: &[Certified], anchors: Option<&str>) -> Core {
+fn core(devices: &[Identity], anchors: Option<&str>) -> Core {
     let mut registry = Registry::default();
     for (number, (certificate, _)) in devices.iter().enumerate() {
         let device = Device {
@@ -149,7 +149,7 @@ impl Bench {
     }
 
     /// A handshake and a POST, after which the client is gone.
-    fn serve(&mut self, number: usize, (certificate, key): &Certified) {
+    fn serve(&mut self, number: usize, (certificate, key): &(Vec<u8>, Vec<u8>)) {
         self.now += Duration::from_millis(100);
         let [.., high, low] = number.to_be_bytes();
         let path = Path {
@@ -177,7 +177,7 @@ impl Bench {
 }
 
 /// Bytes a session: right after its POST, and at rest.
-fn measure(devices: &[Certified], anchors: Option<&str>) -> (usize, usize) {
+fn measure(devices: &[Identity], anchors: Option<&str>) -> (usize, usize) {
     #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
     let now = Instant::now();
     let mut bench = Bench {

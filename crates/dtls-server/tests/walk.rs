@@ -95,13 +95,10 @@ impl Start {
             .is_some_and(|(_, resumable)| !resumable.ticket.is_empty());
         let (mut begun, mut has_keys, mut has_alert) = (0, false, false);
         for (at, one) in moves.iter().enumerate() {
-            match one {
-                Move::ChangeCipherSpec => has_keys = true,
-                Move::Alert => has_alert = true,
-                Move::HelloWithCookie if has_ticket && has_keys && has_alert => {
-                    (begun, has_keys, has_alert) = (at + 1, false, false);
-                }
-                _ => {}
+            has_keys |= *one == Move::ChangeCipherSpec;
+            has_alert |= *one == Move::Alert;
+            if *one == Move::HelloWithCookie && has_ticket && has_keys && has_alert {
+                (begun, has_keys, has_alert) = (at + 1, false, false);
             }
         }
         &moves[begun..]
