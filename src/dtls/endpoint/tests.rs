@@ -20,6 +20,7 @@ mod crowding;
 mod forged;
 mod fragmented;
 mod moving;
+mod random_resumptions;
 mod refused;
 mod resuming;
 mod sources;
