@@ -31,7 +31,7 @@ pub(super) struct Allowed {
 /// A session of DTLS 1.2, to store it.
 #[derive(Debug)]
 pub struct Exported<'a> {
-    /// The addresses of the client and of ours.
+    /// The addresses of the client and of ours, the last that were proven: who imports it takes them for proven.
     pub path: Path,
     /// See [`Association::export`].
     pub association: &'a Association,
@@ -197,9 +197,10 @@ impl<T> Endpoint<T> {
     /// What a session of DTLS 1.2 is, to store it. `None` in DTLS 1.3.
     pub fn export(&self, id: SessionId) -> Option<Exported<'_>> {
         let connection = self.sessions.get(id)?;
+        let unproven = connection.unproven.as_ref();
         match &connection.engine {
             Engine::Dtls12(association) => Some(Exported {
-                path: connection.path,
+                path: unproven.map_or(connection.path, |unproven| unproven.proven),
                 association,
                 period: connection.period,
                 verified: connection.verified.as_deref(),

@@ -436,6 +436,9 @@ fn sessions_of_one_address_are_imported_in_any_order_and_go_on() {
     let (by_path, first) = bench.connect(1, without);
     let (mut by_id, second) = bench.connect(2, options());
     bench.receive(1, &by_id.send(DATA));
+    // An address that is not proven is not exported.
+    assert_eq!(bench.endpoint.export(second).unwrap().path, path(2));
+    bench.endpoint.confirm_path(second);
     let mut clients = [by_path, by_id];
     for order in [[first, second], [second, first]] {
         let mut another = Bench::new(Parameters::default());
