@@ -49,13 +49,15 @@ fn held() -> usize {
 }
 
 /// A certificate, and its key.
-fn certificate() -> (Vec<u8>, Vec<u8>) {
+type Identity = (Vec<u8>, Vec<u8>);
+
+fn certificate() -> Identity {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
     (made.cert.der().to_vec(), made.signing_key.serialize_der())
 }
 
 /// Certificates of devices, which an authority below a root has issued, with their keys; and both authorities, PEM.
-fn issued() -> (Vec<(Vec<u8>, Vec<u8>)>, String) {
+fn issued() -> (Vec<Identity>, String) {
     let params = |name: &str| {
         let mut params = rcgen::CertificateParams::default();
         let common_name = rcgen::DnType::CommonName;
@@ -83,7 +85,7 @@ fn issued() -> (Vec<(Vec<u8>, Vec<u8>)>, String) {
     (devices.collect(), root.pem() + &upper.pem())
 }
 
-fn core(devices: &[(Vec<u8>, Vec<u8>)], anchors: Option<&str>) -> Core {
+fn core(devices: &[Identity], anchors: Option<&str>) -> Core {
     let mut registry = Registry::default();
     for (number, (certificate, _)) in devices.iter().enumerate() {
         let device = Device {
@@ -175,7 +177,7 @@ impl Bench {
 }
 
 /// Bytes a session: right after its POST, and at rest.
-fn measure(devices: &[(Vec<u8>, Vec<u8>)], anchors: Option<&str>) -> (usize, usize) {
+fn measure(devices: &[Identity], anchors: Option<&str>) -> (usize, usize) {
     #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
     let now = Instant::now();
     let mut bench = Bench {
