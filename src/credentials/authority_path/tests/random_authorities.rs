@@ -90,7 +90,7 @@ fn authority(name: &str, random: &mut Rng) -> CertificateParams {
         _ => vec![],
     };
     let subtree = GeneralSubtree::DnsName(random.choice(["x", "y"]).unwrap().to_owned());
-    params.name_constraints = match random.u8(..10) {
+    params.name_constraints = match random.u8(..8) {
         0 => Some((vec![subtree], vec![])),
         1 => Some((vec![], vec![subtree])),
         _ => None,
@@ -123,12 +123,16 @@ struct World {
 impl World {
     fn new(keys: &[KeyPair], random: &mut Rng) -> World {
         let identities = identities(keys);
+        // Few, so that they often have several certificates.
+        let mut few: Vec<usize> = (0..identities.len()).collect();
+        random.shuffle(&mut few);
+        few.truncate(3);
         let mut certificates_of_authorities = Vec::new();
         for _ in 0..random.usize(4..10) {
-            let subject = random.usize(..identities.len());
+            let subject = random.choice(few.iter().copied()).unwrap();
             let issuer = match random.u8(..3) {
                 0 => subject,
-                _ => random.usize(..identities.len()),
+                _ => random.choice(few.iter().copied()).unwrap(),
             };
             let name = NAMES[subject / KEYS];
             let made = authority(name, random)
@@ -136,7 +140,7 @@ impl World {
             certificates_of_authorities.push((subject, made.unwrap().pem()));
         }
         let mut chains = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             let issuer = random.choice(&certificates_of_authorities).unwrap().0;
             let key = KeyPair::from_pem(&random.choice(keys).unwrap().serialize_pem()).unwrap();
             let made = leaf(random).signed_by(&key, &identities[issuer].issuer);
