@@ -119,9 +119,11 @@ fn a_thousand_polls_share_ten_connections() {
     for n in 0..DEVICES {
         eventually("both polls of a device", || open(n) == 2);
     }
-    // Ten are full of polls; another may begin reads or carry requests.
-    let connections = connections(&world);
-    assert!((10..=12).contains(&connections), "{connections}");
+    // Ten are full of polls; another may begin reads or carry requests. On a busy machine there are more for a while: without
+    // exchanges they are closed after ten seconds.
+    eventually("ten connections", || {
+        (10..=12).contains(&connections(&world))
+    });
     for n in (0..DEVICES).step_by(50) {
         let shared = format!("/simulator/devices/device-{n}/attributes/shared");
         world.simulator.post(&shared, &json!({"n": n}));
