@@ -20,12 +20,12 @@ const ROW: usize = 218;
 const WINDOW: usize = 20;
 
 fn processor() -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let nanoseconds = tasks.filter_map(|task| {
-        let text = fs::read_to_string(task.unwrap().path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanoseconds.sum())
+    let text = fs::read_to_string("/proc/self/stat").unwrap();
+    // Threads that have ended are included. Behind the name: the state is field 3, the two times are 14 and 15, in 1/100 s.
+    let (_, fields) = text.rsplit_once(") ").unwrap();
+    let times = fields.split(' ').skip(11).take(2);
+    let ticks: u64 = times.map(|time| time.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 fn written() -> u64 {

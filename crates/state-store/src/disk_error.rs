@@ -16,10 +16,11 @@ pub enum DiskError {
 
 impl From<io::Error> for DiskError {
     fn from(error: io::Error) -> DiskError {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
-            _ => DiskError::Failed(error.to_string()),
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        if matches!(error.kind(), StorageFull | QuotaExceeded) {
+            return DiskError::Full;
         }
+        DiskError::Failed(error.to_string())
     }
 }
 

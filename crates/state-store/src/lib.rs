@@ -31,7 +31,7 @@
 //! | Part | Owns |
 //! |---|---|
 //! | [`store`] | the handle of the loop |
-//! | [`open`] | opening: what is checked, and what is set aside |
+//! | [`mod@open`] | opening: what is checked, and what is set aside |
 //! | [`send_numbers`] | which numbers a session may send with |
 //! | [`session_row`] | the sections of a session's row |
 //! | [`key`] | the key of the store |

@@ -152,7 +152,7 @@ fn what_was_written_is_restored_after_a_stop_and_after_a_kill() {
     for (rows, files) in [stopped(), killed()] {
         let directory = directory_with(&files);
         let opened = open(directory.path());
-        assert_eq!(opened.sessions(), rows.len() as u64);
+        assert_eq!(opened.sessions(), u64::try_from(rows.len()).unwrap());
         assert_eq!(start(opened).1, rows);
     }
 }

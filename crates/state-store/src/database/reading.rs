@@ -175,10 +175,10 @@ impl Database {
         while let Some(row) = rows.next()? {
             let key = row.get::<_, i64>(0)?.cast_unsigned();
             let session = contents.open(Place::session(key), row.get_ref(1)?)?;
-            let window = match row.get_ref(2)? {
-                ValueRef::Null => None,
-                sealed => Some(contents.open(Place::window(key), sealed)?),
-            };
+            let sealed = row.get_ref(2)?;
+            let window = (sealed != ValueRef::Null)
+                .then(|| contents.open(Place::window(key), sealed))
+                .transpose()?;
             each(session, window);
         }
         Ok(())
