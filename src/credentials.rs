@@ -2,13 +2,15 @@
 //!
 //! The DTLS engine panics on keys it does not support and accepts every client certificate, so all checks are made here:
 //! [`ServerCredentials`] when the configuration is read, [`ClientPolicy::verify`] when a client sends its certificate, and
-//! [`ClientPolicy::reverify`] after trust anchors or revocation lists have changed.
+//! [`ClientPolicy::verify_again`] when it resumes its session, and [`ClientPolicy::verify_authorities`] after trust anchors or
+//! revocation lists have changed.
 
+mod authority_path;
 mod certificate_error;
 mod chain;
-mod client_chain;
 mod clients;
 mod issuer;
+mod known_client;
 mod pem;
 mod period;
 mod policies;
@@ -16,9 +18,10 @@ mod revocation;
 mod sent;
 mod server;
 
+pub use authority_path::AuthorityPaths;
 pub(crate) use certificate_error::CertificateError;
-pub(crate) use client_chain::{ClientChain, SharedIntermediates};
 pub use clients::{ClientPolicy, Validity};
+pub use known_client::{KnownClient, Verified};
 pub(crate) use pem::{certificates, own_certificate, private_key};
 pub(crate) use period::{Expiry, ExpiryKind, Moment, Period};
 pub(crate) use revocation::RevocationError;

@@ -8,6 +8,7 @@
 //! | [`admission`] | which ClientHellos begin a handshake, and what is answered to the others; no sessions |
 //! | [`handshakes`] | half-open handshakes and their bounds |
 //! | [`sessions`], [`connection`] | established sessions: a slot each, with keys, path, and what the user keeps |
+//! | [`waiting`] | application data for clients that have moved, until it may be sent |
 //! | [`resumption`] | sessions that can be resumed |
 //! | [`settings`] | what all handshakes share |
 //! | [`record`] | parsing of record and handshake headers, before any engine sees a datagram |
@@ -15,7 +16,7 @@
 //! | [`dtls13`] | everything that DTLS 1.3 needs besides |
 //!
 //! DTLS 1.2 is served by the crate `dtls_server` of this workspace. A client that offers 1.3, where `dtls.versions` has it, is
-//! served by `dimpl`, whose gaps are filled in [`dtls13`].
+//! served by another library, whose gaps are filled in [`dtls13`].
 
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(crate) mod record;
 mod resumption;
 mod sessions;
 mod settings;
+#[cfg(test)]
+pub(crate) mod tests;
+mod waiting;
 
 pub use cipher_suites::CipherSuites;
 pub(crate) use cipher_suites::needs_rsa;
@@ -41,6 +45,7 @@ pub(crate) use dtls_server::association::Association;
 pub use dtls_server::config::ExtendedMasterSecret;
 pub(crate) use dtls_server::suite::CipherSuite;
 pub use endpoint::Endpoint;
+pub use endpoint::establishing::Exported;
 pub use event::Event;
 pub(crate) use event::{EndReason, HandshakeFailure, Transmit};
 pub use path::{Path, SessionId};
@@ -94,7 +99,7 @@ pub struct Parameters {
     pub extended_master_secret: ExtendedMasterSecret,
     /// Bytes of the connection IDs that clients get (RFC 9146): 4 to 8, or 0 for none.
     pub connection_id: u8,
-    /// Sessions of DTLS 1.2 that can be resumed. 0: none can.
+    /// Sessions of DTLS 1.2 that can be resumed by their ids. 0: none can, by tickets neither.
     pub resumable_sessions: usize,
     /// How long they can be.
     pub resumption_lifetime: Duration,

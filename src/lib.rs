@@ -30,8 +30,8 @@
 //! |---|---|---|
 //! | `crates/coap` | what CoAP's bytes and times mean for one remote endpoint | shares |
 //! | `crates/shares` | how much each source or device may take of what all share; its page has the table of all bounds | – |
-//! | [`credentials`] | the gateway's certificate and key; which client certificates are accepted: chains, policies, revocation lists | shown |
-//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | credentials, timers, shares, shown |
+//! | [`credentials`] | the gateway's certificate and key; which client certificates are accepted: chains, policies, revocation lists | device, shown |
+//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | credentials, device, timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, downlink, ota |

@@ -5,6 +5,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Datagrams received in one system call.
 pub(crate) const BATCH: usize = 32;
@@ -15,7 +16,9 @@ const KERNEL_BUFFER: usize = 8 * 1024 * 1024;
 
 /// A bound socket and its receive buffers.
 pub(crate) struct Udp {
-    socket: tokio::net::UdpSocket,
+    /// Not a `tokio::net::UdpSocket`: that waits for room to send as well, and the kernel reports room after each datagram
+    /// that has left. So each one sent would wake a thread.
+    socket: AsyncFd<Socket>,
     state: UdpSocketState,
     buffers: Vec<Vec<u8>>,
     meta: Vec<RecvMeta>,
@@ -38,11 +41,15 @@ impl Udp {
             }
             other => other?,
         };
-        let socket = tokio::net::UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Smaller buffers lose datagrams in a burst, and nothing else.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe, since not every type keeps its descriptor open; a Socket does"
+        )]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         Ok(Udp {
             socket,
             state,
@@ -53,12 +60,13 @@ impl Udp {
 
     /// The address it is bound to.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        let address = self.socket.get_ref().local_addr()?;
+        address.as_socket().ok_or(io::ErrorKind::Unsupported.into())
     }
 
     /// Waits until a datagram can be received.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+        self.socket.readable().await.map(drop)
     }
 
     /// Receives at most one batch and passes each datagram to `take`. Returns the number of datagrams, 0 if there was none.
@@ -69,7 +77,7 @@ impl Udp {
             .map(|buffer| IoSliceMut::new(buffer))
             .collect();
         let (socket, state, meta) = (&self.socket, &self.state, &mut self.meta);
-        let received = socket.try_io(Interest::READABLE, || {
+        let received = socket.try_io(Interest::READABLE, |socket| {
             state.recv(UdpSockRef::from(socket), &mut slices, meta)
         });
         let received = match received {
@@ -102,12 +110,8 @@ impl Udp {
             segment_size: None,
             src_ip: local,
         };
-        self.socket
-            .try_io(Interest::WRITABLE, || {
-                self.state
-                    .try_send(UdpSockRef::from(&self.socket), &transmit)
-            })
-            .is_ok()
+        let socket = UdpSockRef::from(self.socket.get_ref());
+        self.state.try_send(socket, &transmit).is_ok()
     }
 }
 

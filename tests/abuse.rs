@@ -11,7 +11,6 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use coap_client::dtls::{Client, Output, Versions};
 use fastrand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,9 +18,10 @@ use std::time::Duration;
 use test_support::TIMEOUT;
 use test_support::attacker::{
     ALERT, APPLICATION_DATA, Attacker, CERTIFICATE, CHANGE_CIPHER_SPEC, ClientHello, Fragment,
-    HANDSHAKE, config, dtls13_config, loopback, record,
+    HANDSHAKE, loopback, record,
 };
 use test_support::device::Device;
+use test_support::dtls::{Client, Config, Versions, datagrams};
 use test_support::mutation::mutated;
 use test_support::process::now;
 use test_support::siege::Siege;
@@ -201,16 +201,10 @@ async fn fragmented_hellos_of_dtls_1_2_leave_no_state() {
 async fn five_thousand_fragmented_hellos_leave_room_for_new_sessions() {
     let mut siege = Siege::start(options()).await;
     // Of DTLS 1.3, whose engine must see both fragments.
-    let config = dtls13_config(&siege.world.authority.device("forger"));
-    let (_, outputs) = Client::connect(&config, now()).unwrap();
-    let hello = outputs.iter().find_map(|output| match output {
-        Output::Transmit(datagram) => Some(ClientHello::parse(datagram)),
-        Output::ServerCertificate(_)
-        | Output::Connected
-        | Output::Plaintext(_)
-        | Output::CloseNotify => None,
-    });
-    siege.hello = hello.unwrap();
+    let forger = siege.world.authority.device("forger");
+    let config = Config::of(&forger, Versions::Only13, 1200);
+    let (_, outputs) = Client::connect(&config, now());
+    siege.hello = ClientHello::parse(&datagrams(outputs)[0]);
     hellos(&mut siege, in_two_records).await;
     let counters = siege.finish("twice 5,000 unproven handshakes").await;
     let (displaced, expired) = (
@@ -231,7 +225,7 @@ async fn stalled_handshakes_of_proven_addresses_are_bounded_and_displaced() {
     })
     .await;
     let gateway = siege.world.address;
-    let client = dtls13_config(&siege.world.pump);
+    let client = Config::of(&siege.world.pump, Versions::Only13, 1200);
     let mut number = 0;
     for wave in 1..=3 {
         let mut proven = 0;
@@ -271,7 +265,7 @@ async fn the_memory_of_large_handshakes_is_freed_when_they_end() {
     // Issued by the trusted CA and not registered.
     let large = siege.world.authority.device_of_size("large", 16_384);
     let clients =
-        [Versions::Only12, Versions::Only13].map(|versions| config(&large, versions, 2_400));
+        [Versions::Only12, Versions::Only13].map(|versions| Config::of(&large, versions, 2_400));
     let mut succeeded = [0, 0];
     for number in 0..600usize {
         let attacker = Attacker::bind(loopback(1 + number), gateway);

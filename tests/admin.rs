@@ -14,11 +14,12 @@ use std::process::Command;
 use std::time::Duration;
 use test_support::admin::Admin;
 use test_support::client::Client;
+use test_support::closed_port::ClosedPort;
 use test_support::coap::{OBSERVE, get};
 use test_support::device::code;
 use test_support::fleet::Fleet;
 use test_support::process::run;
-use test_support::world::{Options, World, eventually, unreachable_url};
+use test_support::world::{Options, World, eventually};
 
 fn world(sections: &str) -> (World, Admin) {
     let world = World::with(&Options {
@@ -63,6 +64,7 @@ fn a_gateway_that_serves_is_alive_and_ready_and_lists_its_checks() {
 
 #[test]
 fn an_unreachable_upstream_is_a_warning_or_with_require_upstream_not_ready() {
+    let closed = ClosedPort::bind();
     for (sections, expected, code) in [
         ("", 200, Some(0)),
         ("[admin]\nrequire_upstream = true", 503, Some(1)),
@@ -70,7 +72,7 @@ fn an_unreachable_upstream_is_a_warning_or_with_require_upstream_not_ready() {
         let world = World::with(&Options {
             admin: true,
             sections,
-            url: Some(unreachable_url()),
+            url: Some(closed.url()),
             ..Options::default()
         });
         let admin = Admin::of(&world.gateway);
@@ -128,11 +130,8 @@ fn the_health_check_reports_why_it_failed() {
         errors.starts_with("error: listen.admin is not set"),
         "{errors}"
     );
-    let free: SocketAddr = unreachable_url()
-        .trim_start_matches("http://")
-        .parse()
-        .unwrap();
-    let (code, _, errors) = healthcheck(&free.to_string());
+    let closed = ClosedPort::bind();
+    let (code, _, errors) = healthcheck(&closed.address().to_string());
     assert_eq!(code, Some(1));
     assert!(errors.contains("no program listens there"), "{errors}");
     let (code, _, errors) = healthcheck("zebra");

@@ -23,9 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::certificates::{Authority, Identity, Valid};
+use test_support::closed_port::ClosedPort;
 use test_support::libcoap::{CLIENTS, client_with};
 use test_support::tls_clients::output_of;
-use test_support::world::{Options, PUMP_TOKEN, World, unreachable_url};
+use test_support::world::{Options, PUMP_TOKEN, World};
 
 /// The result of a libcoap client.
 #[derive(Debug)]
@@ -246,8 +247,9 @@ fn failures_reach_both_libcoap_clients_as_response_codes() {
                 .fault(&json!({ "status": status, "times": 1 }));
             expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), expected);
         }
+        let closed = ClosedPort::bind();
         let world = World::with(&Options {
-            url: Some(unreachable_url()),
+            url: Some(closed.url()),
             ..Options::default()
         });
         expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), "5.03");

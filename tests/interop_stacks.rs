@@ -248,14 +248,17 @@ fn an_extended_master_secret_is_required_only_if_so_configured() {
 #[test]
 fn a_session_is_resumed() {
     for stack in STACKS {
-        let world = World::start();
-        let (mut device, agreed) = stack.connect(&world, &[]);
-        assert!(agreed.contains("new"), "{agreed}");
-        assert_post(&world, &mut device, "the first");
-        for _ in 0..2 {
-            let agreed = device.resume();
-            assert!(agreed.contains("resumed"), "{stack:?}: {agreed}");
-            assert_post(&world, &mut device, "resumed");
+        // By its id, and by a ticket.
+        for arguments in [&[][..], &["tickets=on"]] {
+            let world = World::start();
+            let (mut device, agreed) = stack.connect(&world, arguments);
+            assert!(agreed.contains("new"), "{agreed}");
+            assert_post(&world, &mut device, "the first");
+            for _ in 0..2 {
+                let agreed = device.resume();
+                assert!(agreed.contains("resumed"), "{stack:?}: {agreed}");
+                assert_post(&world, &mut device, "resumed");
+            }
         }
     }
 }

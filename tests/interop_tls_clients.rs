@@ -91,10 +91,18 @@ fn s_client_resumes_its_session() {
     let world = world();
     let file = world.path().join("session");
     let file = file.to_str().unwrap();
-    let output = s_client(&world, Some(&world.meter), &["-sess_out", file]);
-    assert!(output.contains("New, TLSv1.2"), "{output}");
-    let output = s_client(&world, Some(&world.meter), &["-sess_in", file]);
-    assert!(output.contains("Reused, TLSv1.2"), "{output}");
+    for by_id in [None, Some("-no_ticket")] {
+        let connect = |option: &str| {
+            let arguments: Vec<&str> = [option, file].into_iter().chain(by_id).collect();
+            s_client(&world, Some(&world.meter), &arguments)
+        };
+        let output = connect("-sess_out");
+        assert!(output.contains("New, TLSv1.2"), "{output}");
+        let has_ticket = output.contains("TLS session ticket:");
+        assert_eq!(has_ticket, by_id.is_none(), "{output}");
+        let output = connect("-sess_in");
+        assert!(output.contains("Reused, TLSv1.2"), "{output}");
+    }
 }
 
 #[test]
@@ -123,8 +131,10 @@ fn gnutls_cli_agrees_on_each_cipher_suite() {
 fn gnutls_cli_resumes_its_session_only_with_an_extended_master_secret() {
     let world = world();
     let resumed = "*** This is a resumed session";
-    let output = gnutls_cli_with(&world, &world.meter, "", &["--resume"]);
-    assert!(output.contains(resumed), "{output}");
+    for priority in ["", ":%NO_TICKETS"] {
+        let output = gnutls_cli_with(&world, &world.meter, priority, &["--resume"]);
+        assert!(output.contains(resumed), "{priority}: {output}");
+    }
     let without = ":%NO_SESSION_HASH";
     let output = gnutls_cli_with(&world, &world.meter, without, &["--resume"]);
     let completed = output.matches("Handshake was completed").count();

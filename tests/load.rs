@@ -48,6 +48,18 @@ fn run(world: &World, path: &str, arguments: &str) -> Value {
     serde_json::from_str(&report.json()).unwrap()
 }
 
+/// Runs the driver until it has counted more than `least` of these, for longer and longer: on a busy machine little happens in
+/// a second.
+fn run_for(world: &World, path: &str, arguments: &str, of: &str, least: u64) -> Value {
+    for seconds in [1, 4, 16] {
+        let report = run(world, path, &format!("{arguments} --duration {seconds}s"));
+        if report[of]["count"].as_u64().unwrap() > least {
+            return report;
+        }
+    }
+    run(world, path, &format!("{arguments} --duration 60s"))
+}
+
 /// How many telemetry messages have arrived at ThingsBoard.
 fn telemetry(world: &World) -> usize {
     let arrivals = world.simulator.arrivals();
@@ -62,12 +74,12 @@ fn ten_sessions_get_no_error_and_every_response_is_for_a_post_upstream() {
         &world,
         "api/v1/telemetry",
         "--identities fleet --ca ca.pem --server-name localhost --from 127.0.0.1-127.0.0.4 \
-         --sessions 10 --duration 2s --rate 100 --method post --payload {\"t\":1} --content-format 50",
+         --sessions 10 --duration 4s --rate 20 --method post --payload {\"t\":1} --content-format 50",
     );
     let count = report["requests"]["count"].as_u64().unwrap();
     let unfinished = report["requests"]["unfinished"].as_u64().unwrap();
-    // 100 a second for two seconds; on a busy machine some may be late.
-    assert!((100..=210).contains(&count), "{report}");
+    // 20 a second for four seconds; on a busy machine some may be late.
+    assert!((40..=84).contains(&count), "{report}");
     assert_eq!(report["errors"], json!({}));
     assert_eq!(report["responses"], json!({ "2.01": count }));
     assert_eq!(report["sessions"], json!({"wanted": 10, "established": 10}));
@@ -86,14 +98,16 @@ fn ten_sessions_get_no_error_and_every_response_is_for_a_post_upstream() {
 #[test]
 fn dimpl_serves_the_closed_loop_and_the_handshake_loop() {
     let world = world(4);
-    let dimpl = "--identities fleet --insecure --dtls dimpl --sessions 4 --duration 1s";
-    let report = run(&world, "api/v1/attributes?sharedKeys=none", dimpl);
+    let dimpl = "--identities fleet --insecure --dtls dimpl --sessions 4";
+    let attributes = "api/v1/attributes?sharedKeys=none";
+    let report = run_for(&world, attributes, dimpl, "requests", 40);
     assert!(
         report["requests"]["count"].as_u64().unwrap() > 40,
         "{report}"
     );
     assert_eq!(report["dtls"], "dimpl, which the gateway has for DTLS 1.3");
-    let loops = run(&world, "", &format!("{dimpl} --work handshakes"));
+    let loops = format!("{dimpl} --work handshakes");
+    let loops = run_for(&world, "", &loops, "handshakes", 4);
     assert!(
         loops["handshakes"]["count"].as_u64().unwrap() > 4,
         "{loops}"
@@ -104,14 +118,16 @@ fn dimpl_serves_the_closed_loop_and_the_handshake_loop() {
 #[test]
 fn the_own_client_serves_the_closed_loop_and_the_handshake_loop() {
     let world = world(4);
-    let own = "--identities fleet --insecure --dtls own --sessions 4 --duration 1s \
+    let own = "--identities fleet --insecure --dtls own --sessions 4 \
                --suite TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
     let post = "--method post --payload {\"t\":1}";
-    let report = run(&world, "api/v1/telemetry", &format!("{own} {post}"));
+    let requests = format!("{own} {post}");
+    let report = run_for(&world, "api/v1/telemetry", &requests, "requests", 40);
     let count = report["requests"]["count"].as_u64().unwrap();
     assert!(count > 40, "{report}");
     assert_eq!(report["responses"], json!({ "2.01": count }));
-    let loops = run(&world, "", &format!("{own} --work handshakes"));
+    let loops = format!("{own} --work handshakes");
+    let loops = run_for(&world, "", &loops, "handshakes", 4);
     assert!(
         loops["handshakes"]["count"].as_u64().unwrap() > 4,
         "{loops}"
@@ -134,9 +150,10 @@ fn the_own_client_serves_with_each_cipher_suite_of_an_ec_certificate() {
         "AES_256_CCM_8",
         "AES_256_CCM",
     ] {
-        let one = "--identities fleet --insecure --dtls own --sessions 1 --duration 100ms --method post --payload {}";
+        let one =
+            "--identities fleet --insecure --dtls own --sessions 1 --method post --payload {}";
         let suite = format!("{one} --suite TLS_ECDHE_ECDSA_WITH_{suite}");
-        let report = run(&world, "api/v1/telemetry", &suite);
+        let report = run_for(&world, "api/v1/telemetry", &suite, "requests", 0);
         let count = report["requests"]["count"].as_u64().unwrap();
         assert!(count > 0, "{suite}: {report}");
         assert_eq!(report["responses"], json!({ "2.01": count }), "{suite}");
@@ -146,8 +163,8 @@ fn the_own_client_serves_with_each_cipher_suite_of_an_ec_certificate() {
 #[test]
 fn each_handshake_of_a_loop_resumes_the_session_of_the_last_one() {
     let world = world(4);
-    let loops = "--identities fleet --insecure --dtls own --sessions 4 --duration 1s --work handshakes --resume";
-    let report = run(&world, "", loops);
+    let loops = "--identities fleet --insecure --dtls own --sessions 4 --work handshakes --resume";
+    let report = run_for(&world, "", loops, "handshakes", 4);
     let count = report["handshakes"]["count"].as_u64().unwrap();
     assert!(count > 4, "{report}");
     assert_eq!(report["resumed"], count, "{report}");

@@ -11,7 +11,6 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use coap_client::dtls::{Client, Config, Output, Versions};
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::dtls::Settings;
 use coaps_gateway::facade::dtls::{self, Endpoint, Event, Parameters, Path};
@@ -19,6 +18,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use test_support::dtls::{Client, Config, Output, Versions, datagrams};
 use zeroize::Zeroizing;
 
 #[global_allocator]
@@ -84,13 +84,12 @@ fn parameters(versions: Versions) -> Parameters {
 impl Pair {
     fn new(versions: Versions, mtu: usize, own: &ServerCredentials) -> Pair {
         let server = Settings::new(&credentials(0), &parameters(versions)).unwrap();
-        let config =
-            Config::new(own.certificate().to_vec(), own.ecdsa.private_key.to_vec()).unwrap();
-        let config = config.with_versions(versions).with_mtu(mtu).unwrap();
+        let (certificate, key) = (own.certificate(), &own.ecdsa.private_key);
+        let config = Config::new(certificate.to_vec(), key.to_vec(), versions, mtu);
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
-        let (client, outputs) = Client::connect(&config, now).unwrap();
+        let (client, outputs) = Client::connect(&config, now);
         let mut pair = Pair {
             endpoint: Endpoint::new(parameters(versions), server, policy),
             client,
@@ -110,11 +109,7 @@ impl Pair {
     }
 
     fn take(&mut self, outputs: Vec<Output>) {
-        for output in outputs {
-            if let Output::Transmit(datagram) = output {
-                self.outbox.push(datagram);
-            }
-        }
+        self.outbox.extend(datagrams(outputs));
     }
 
     /// Passes a datagram to the gateway and takes its output, so that only what the gateway holds stays allocated.
@@ -193,7 +188,7 @@ const CLIENT_HELLO: u8 = 1;
 fn complete_handshakes() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         let mut rests = Vec::new();
-        // dimpl's client of DTLS 1.3 panics beyond twelve records.
+        // The client of DTLS 1.3 panics beyond twelve records.
         let small = if versions == Versions::Only12 {
             600
         } else {

@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{env, fs};
 use test_support::admin::Admin;
+use test_support::closed_port::ClosedPort;
 use test_support::coap::{ACK, BLOCK1, Message, OBSERVE, get, post};
 use test_support::device::code;
 use test_support::scrape::{Kind, Scrape};
-use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, eventually, unreachable_url};
+use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, eventually};
 
 fn world() -> (World, Admin) {
     let world = World::with(&Options {
@@ -264,9 +265,10 @@ async fn no_label_contains_a_device_an_address_or_a_token() {
 
 #[test]
 fn an_unreachable_upstream_is_reported() {
+    let closed = ClosedPort::bind();
     let world = World::with(&Options {
         admin: true,
-        url: Some(unreachable_url()),
+        url: Some(closed.url()),
         ..Options::default()
     });
     let seen = scrape(&Admin::of(&world.gateway));

@@ -11,7 +11,9 @@
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
+use test_support::TIMEOUT;
 use test_support::certificates::Identity;
 use test_support::client::Client;
 use test_support::coap::{ACK, CON, Message, OBSERVE, POST, get};
@@ -28,8 +30,13 @@ fn telemetry(id: u16, body: &str) -> Message {
     request
 }
 
-/// Posts until the session is closed. Returns the bodies that were answered by 2.01.
-fn post_until_close(gateway: SocketAddr, identity: &Identity, name: &str) -> BTreeSet<String> {
+/// Posts until the session is closed. Returns the bodies that were answered by 2.01. `first` gets the first answer.
+fn post_until_close(
+    gateway: SocketAddr,
+    identity: &Identity,
+    name: &str,
+    first: SyncSender<()>,
+) -> BTreeSet<String> {
     let mut device = Client::connect(gateway, identity);
     let mut stored = BTreeSet::new();
     for id in 0.. {
@@ -38,9 +45,13 @@ fn post_until_close(gateway: SocketAddr, identity: &Identity, name: &str) -> BTr
         match device.receive_or_close() {
             None => break,
             Some(answer) if answer.code() == "2.01" => {
+                assert_eq!(answer.token, id.to_be_bytes());
                 assert!(stored.insert(body));
+                // Full or closed after the first one.
+                let _ = first.try_send(());
             }
             Some(answer) => {
+                assert_eq!(answer.token, id.to_be_bytes());
                 assert_eq!(answer.code(), "5.03", "{}", answer.text());
                 assert!(answer.text().contains("stops"), "{}", answer.text());
                 // After a 5.03 a device waits.
@@ -86,13 +97,20 @@ fn posts_at_sigterms(sigterms: u64, mqtt: bool) {
         simulator.control("DELETE", "/simulator/arrivals", "");
         let (mut gateway, address) = world.start_second_gateway();
         let stored: BTreeSet<String> = std::thread::scope(|scope| {
+            let mut answered = Vec::new();
             let devices: Vec<_> = (fleet.identities.iter().enumerate())
                 .map(|(n, identity)| {
                     let name = format!("{round}/{n}");
-                    scope.spawn(move || post_until_close(address, identity, &name))
+                    let (first, answers) = sync_channel(1);
+                    answered.push(answers);
+                    scope.spawn(move || post_until_close(address, identity, &name, first))
                 })
                 .collect();
-            std::thread::sleep(Duration::from_millis(600 + 37 * round));
+            // On a busy machine the handshakes take longer than the posts.
+            for first in answered {
+                first.recv_timeout(TIMEOUT).expect("a first answer");
+            }
+            std::thread::sleep(Duration::from_millis(300 + 37 * round));
             gateway.terminate();
             let ended = devices.into_iter().map(|device| device.join().unwrap());
             ended.flatten().collect()

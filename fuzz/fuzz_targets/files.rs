@@ -3,7 +3,7 @@
 #![no_main]
 
 use coaps_gateway::facade::config::Config;
-use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::credentials::{AuthorityPaths, ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::device::CertificateId;
 use libfuzzer_sys::fuzz_target;
 use rustls_pki_types::pem::PemObject;
@@ -25,17 +25,18 @@ fuzz_target!(|input: &[u8]| {
             let all: Vec<CertificateDer<'_>> = all.collect();
             let chain: Vec<&[u8]> = all.iter().map(AsRef::as_ref).collect();
             if let Ok(policy) = ClientPolicy::new(Some(anchors), Validity::Check)
-                && let Ok(path) = policy.verify(&chain, now)
+                && let Ok(client) = policy.verify(&chain, now, &mut AuthorityPaths::default())
             {
-                assert!(policy.verify(&path, now).is_ok());
-                assert_eq!(policy.reverify(&path, now), Ok(()));
+                assert_eq!(policy.verify_again(&client, now), Ok(()));
+                let verified = client.verified.as_deref();
+                assert_eq!(policy.verify_authorities(verified, now), Ok(()));
             }
         }
         1 => {
             let _ = CertificateId::of(input);
             for validity in [Validity::Check, Validity::Ignore] {
                 if let Ok(policy) = ClientPolicy::new(None, validity) {
-                    let _ = policy.verify(&[input], now);
+                    let _ = policy.verify(&[input], now, &mut AuthorityPaths::default());
                 }
             }
         }

@@ -68,8 +68,8 @@ pub(super) fn section() -> Section<Parameters> {
                 RESUMPTION_LIFETIME,
                 Time(MINUTE..=MINUTE * 60 * 24 * 7),
                 |dtls: &mut Parameters| &mut dtls.resumption_lifetime,
-                "how long a client of DTLS 1.2 can resume its session, without a full handshake; its certificate is judged \
-                 again each time. See limits.resumable_sessions",
+                "how long a client of DTLS 1.2 can resume its session, by its id or a ticket, without a full handshake; its \
+                 certificate is judged again each time. See limits.resumable_sessions",
             ),
             key(
                 "dtls.unproven_timeout",

@@ -61,8 +61,8 @@ pub(super) fn section() -> Section<Bounds> {
                 super::dtls::RESUMABLE_SESSIONS,
                 Number(0..=10_000_000),
                 |bounds: &mut Bounds| &mut bounds.dtls.resumable_sessions,
-                "sessions of DTLS 1.2 that can be resumed, each of about a kilobyte; beyond it the oldest can't any more. 0: \
-                 none can",
+                "sessions of DTLS 1.2 that can be resumed by their ids, each of 700 bytes; beyond it the oldest can't any \
+                 more. Tickets take no room. 0: none can be resumed, by tickets neither",
             ),
             key(
                 "limits.session_idle",

@@ -74,6 +74,12 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
+    /// The authorities have changed since the client was verified, so that what is kept of it does not suffice.
+    pub(super) fn authorities_changed() -> CertificateError {
+        let message = "the trust anchors have changed, and a new handshake has to show whether they accept the certificate";
+        CertificateError::Chain(message.to_owned())
+    }
+
     /// The TLS alert to send (RFC 5246 §7.2.2): 45 certificate_expired (which covers
     /// "not currently valid"), 48 unknown_ca, 44 certificate_revoked, 42 bad_certificate.
     pub fn alert(&self) -> u8 {

@@ -1,5 +1,6 @@
 //! Verifies the path from a leaf to a trust anchor.
 
+use super::authority_path::{FoundIntermediate, FoundPath, Path};
 use super::certificate_error::{CertificateError, from_webpki};
 use super::issuer::Issuer;
 use super::pem::{self, PemError};
@@ -110,16 +111,16 @@ impl Chain {
         Sent::choose(sent, known, patches)
     }
 
-    /// Verifies a leaf at a point in time. `parsed` is the parsed `leaf`, `patches` those of `sent`. Returns the
-    /// intermediates of its path that are `sent` ones, from the leaf's issuer on.
-    pub(super) fn verify<'a>(
+    /// Finds a path from a leaf to an anchor, which is valid at a point in time. `parsed` is the parsed `leaf`, `patches`
+    /// those of `sent`. Whether the leaf itself is revoked is not checked.
+    pub(super) fn find_path(
         &self,
         leaf: &[u8],
         parsed: &X509Certificate<'_>,
-        sent: &Sent<'a>,
+        sent: &Sent<'_>,
         mut patches: Patches,
         at: Moment,
-    ) -> Result<Vec<&'a [u8]>, CertificateError> {
+    ) -> Result<FoundPath, CertificateError> {
         let leaf_policies = Policies::parse(parsed).map_err(|_| CertificateError::Malformed)?;
         let patched = patches.patch(leaf, parsed);
         if !(patches.is_empty() && self.patched.is_empty()) {
@@ -176,17 +177,40 @@ impl Chain {
             return Err(CertificateError::NoPolicy);
         }
         let path = verified.map_err(from_webpki)?;
-        if self
-            .revoked
-            .is_revoked(end_entity.issuer(), end_entity.serial())
-        {
-            return Err(CertificateError::Revoked);
+        let of_path = path.intermediate_certificates().map(|one| {
+            let der = one.der();
+            let of_sent = sent.find(der.as_ref());
+            FoundIntermediate {
+                der: of_sent.map_or(der.as_ref(), |one| one.der).to_vec(),
+                is_sent: of_sent.is_some(),
+            }
+        });
+        Ok(FoundPath {
+            intermediates: of_path.collect(),
+            anchor: path.anchor().to_owned(),
+        })
+    }
+
+    /// Whether a path that was found once still leads to an anchor, whatever the time: what was signed stays signed, but the
+    /// file may no longer have its anchor or an intermediate, and an intermediate may be revoked.
+    pub(super) fn has_path(&self, path: &Path) -> Result<(), CertificateError> {
+        let is_in_file = |der: &[u8]| self.intermediates.iter().any(|own| own.as_ref() == der);
+        let mut of_file = path.intermediates.iter().filter(|one| !one.is_sent);
+        if !self.anchors.contains(&path.anchor) || !of_file.all(|one| is_in_file(&one.der)) {
+            return Err(CertificateError::UnknownIssuer);
         }
-        let of_path = path.intermediate_certificates();
-        Ok(of_path
-            .filter_map(|one| sent.find(one.der().as_ref()))
-            .map(|one| one.der)
-            .collect())
+        let mut intermediates = path.intermediates.iter();
+        match intermediates.any(|one| self.revoked.is_revoked(&one.issuer, one.serial)) {
+            true => Err(CertificateError::IssuerRevoked),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether all certificates of a path are valid at a point in time.
+    pub(super) fn is_valid_at(&self, path: &Path, at: Moment) -> bool {
+        let mut intermediates = path.intermediates.iter();
+        intermediates.all(|one| one.period.contains(at))
+            && self.check_anchor(&path.anchor, at).is_ok()
     }
 
     /// Rejects a path whose anchor has expired or is not valid yet; there may be another path. A root is often renewed with
@@ -201,7 +225,7 @@ impl Chain {
         let Some(first) = periods.peek().copied() else {
             return Err(Error::UnknownIssuer);
         };
-        if periods.any(|period| period.not_before <= at && at <= period.not_after) {
+        if periods.any(|period| period.contains(at)) {
             return Ok(());
         }
         Err(Error::CertExpired {

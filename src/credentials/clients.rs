@@ -1,11 +1,14 @@
 //! The policy for client certificates.
 
+use super::authority_path::{AuthorityPaths, FoundPath, Path};
 use super::certificate_error::CertificateError;
 use super::chain::{AnchorsError, Chain};
 use super::issuer::contents;
+use super::known_client::{KnownClient, Verified};
 use super::period::{Expiry, Moment, Period};
 use super::policies::Patches;
-use super::revocation::RevocationError;
+use super::revocation::{RevocationError, Serial};
+use crate::device::CertificateId;
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +66,7 @@ impl ClientPolicy {
         self.validity == Validity::Check
     }
 
-    /// Whether chains are verified. If not, [`ClientPolicy::reverify`] accepts every certificate, and need not be called.
+    /// Whether chains are verified.
     pub fn verifies_chains(&self) -> bool {
         self.chain.is_some()
     }
@@ -81,34 +84,90 @@ impl ClientPolicy {
     }
 
     /// Verifies the certificates of a client: its own first, then any others, in any order. That the client has its key is
-    /// not proven at this point. Returns those that are needed to verify it again: its own, and the intermediates of its
-    /// path that the trust anchors' file does not have. Without trust anchors its own alone is looked at.
+    /// not proven at this point. Returns what it can be judged by again. Its path goes to `paths`. Without trust anchors its own
+    /// certificate alone is looked at.
     ///
     /// The work is bounded: by the size of all certificates, by the number that is looked at, and by webpki's own limits on
     /// a path search.
-    pub fn verify<'a>(
+    pub fn verify(
         &self,
-        chain: &[&'a [u8]],
+        chain: &[&[u8]],
         now: UnixTime,
-    ) -> Result<Vec<&'a [u8]>, CertificateError> {
+        paths: &mut AuthorityPaths,
+    ) -> Result<KnownClient, CertificateError> {
         let (leaf, sent) = split(chain)?;
         let parsed = parse(leaf)?;
-        self.check_period(&parsed, now)?;
-        self.verify_path(leaf, &parsed, sent, Moment::from(now))
+        let period = Period::of(parsed.validity());
+        self.check_period(period, now)?;
+        let mut verified = None;
+        if let Some(chain) = &self.chain {
+            let found = self.search_path(chain, leaf, &parsed, sent, Moment::from(now))?;
+            let serial = Serial::of(parsed.raw_serial());
+            if (chain.revoked).is_revoked(contents(parsed.issuer().as_raw()), serial) {
+                return Err(CertificateError::Revoked);
+            }
+            let path = paths.intern(found, leaf, &parsed)?;
+            verified = Some(Box::new(Verified { path, serial }));
+        }
+        Ok(KnownClient {
+            id: CertificateId::of(leaf),
+            period,
+            verified,
+        })
     }
 
-    /// Verifies no more than the period of a client's own certificate, as [`verify`](Self::verify) does it. The rest was
-    /// verified by this very policy before.
-    pub fn verify_period(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
-        self.check_period(&parse(leaf)?, now)
-    }
-
-    fn check_period(
+    /// Verifies a client again that was accepted before, by this policy or another one: the period of its certificate, whether
+    /// it is revoked, and its path. Signatures are not verified again, except where the path has changed.
+    ///
+    /// A client that was accepted when there were no trust anchors can't be judged, and neither can one if the authorities
+    /// of its path have changed in certain ways. Then it is refused, and has to send its certificates.
+    pub fn verify_again(
         &self,
-        parsed: &X509Certificate<'_>,
+        client: &KnownClient,
         now: UnixTime,
     ) -> Result<(), CertificateError> {
-        let (period, now) = (Period::of(parsed.validity()), Moment::from(now));
+        self.check_period(client.period, now)?;
+        let Some((chain, path)) = self.path_of(client.verified.as_deref(), now)? else {
+            return Ok(());
+        };
+        let mut moments = self.moments(client.period, Moment::from(now));
+        match moments.any(|at| chain.is_valid_at(&path, at)) {
+            true => Ok(()),
+            false => Err(CertificateError::IssuerNotValid),
+        }
+    }
+
+    /// Verifies the client of an established session again, after anchors or lists have changed: whether its certificate is
+    /// revoked, and its path. Periods are not checked: a session does not end because a certificate expires.
+    pub fn verify_authorities(
+        &self,
+        verified: Option<&Verified>,
+        now: UnixTime,
+    ) -> Result<(), CertificateError> {
+        self.path_of(verified, now).map(drop)
+    }
+
+    /// The path by which a client is accepted now. `None`: there are no trust anchors.
+    fn path_of(
+        &self,
+        verified: Option<&Verified>,
+        now: UnixTime,
+    ) -> Result<Option<(&Chain, Arc<Path>)>, CertificateError> {
+        let Some(chain) = &self.chain else {
+            return Ok(None);
+        };
+        let Some(verified) = verified else {
+            return Err(CertificateError::authorities_changed());
+        };
+        let path = verified.path.under(self, chain, now)?;
+        match (chain.revoked).is_revoked(path.issuer(), verified.serial) {
+            true => Err(CertificateError::Revoked),
+            false => Ok(Some((chain, path))),
+        }
+    }
+
+    fn check_period(&self, period: Period, now: UnixTime) -> Result<(), CertificateError> {
+        let now = Moment::from(now);
         if self.validity == Validity::Check {
             // RFC 5280 §4.1.2.5: both ends are included.
             if now > period.not_after {
@@ -127,26 +186,36 @@ impl ClientPolicy {
         Ok(())
     }
 
-    /// Verifies the certificates of an established session again, after anchors or lists have changed: those that
-    /// [`verify`](Self::verify) has returned. Its own period is not checked: a session does not end because its certificate
-    /// expires.
-    pub fn reverify(&self, chain: &[&[u8]], now: UnixTime) -> Result<(), CertificateError> {
-        let (leaf, sent) = split(chain)?;
-        self.verify_path(leaf, &parse(leaf)?, sent, Moment::from(now))
-            .map(drop)
+    /// When the authorities of a leaf with this period have to be valid: now, if the leaf's period was checked. If it is
+    /// ignored, any moment within it will do. Intermediates that were ever valid together with the leaf were so at one of these.
+    fn moments(&self, leaf: Period, now: Moment) -> impl Iterator<Item = Moment> {
+        let ends = [leaf.not_before, leaf.not_after];
+        let ends = ends.into_iter();
+        let ends = ends.filter(|_| self.validity == Validity::Ignore);
+        std::iter::once(leaf.clamp(now)).chain(ends)
     }
 
-    fn verify_path<'a>(
+    /// Finds a path for the certificates of a client, whether or not its own is valid now or revoked.
+    pub(super) fn find_path(
         &self,
-        leaf: &'a [u8],
+        leaf: &[u8],
+        sent: &[&[u8]],
+        now: UnixTime,
+    ) -> Result<FoundPath, CertificateError> {
+        match &self.chain {
+            Some(chain) => self.search_path(chain, leaf, &parse(leaf)?, sent, Moment::from(now)),
+            None => Err(CertificateError::UnknownIssuer),
+        }
+    }
+
+    fn search_path(
+        &self,
+        chain: &Chain,
+        leaf: &[u8],
         parsed: &X509Certificate<'_>,
-        sent: &[&'a [u8]],
+        sent: &[&[u8]],
         now: Moment,
-    ) -> Result<Vec<&'a [u8]>, CertificateError> {
-        let mut path = vec![leaf];
-        let Some(chain) = &self.chain else {
-            return Ok(path);
-        };
+    ) -> Result<FoundPath, CertificateError> {
         let mut patches = Patches::default();
         let sent = chain.choose(sent, &mut patches);
         // Checked first: an unknown issuer is reported as that, whatever else is wrong with the certificate.
@@ -171,20 +240,14 @@ impl ClientPolicy {
         if usage.is_some_and(|usage| !usage.value.digital_signature()) {
             return Err(CertificateError::NotForSigning);
         }
-        // `now`, if the leaf's period was checked. If it is ignored, any moment within it will do.
-        let period = Period::of(parsed.validity());
-        let verify_at = |at| chain.verify(leaf, parsed, &sent, patches.clone(), at);
-        let mut verdict = verify_at(period.clamp(now));
-        if self.validity == Validity::Ignore {
-            // Intermediates that were ever valid together with the leaf were so at one of these moments.
-            for moment in [period.not_before, period.not_after] {
-                if verdict == Err(CertificateError::IssuerNotValid) {
-                    verdict = verify_at(moment);
-                }
+        let mut found = Err(CertificateError::IssuerNotValid);
+        for at in self.moments(Period::of(parsed.validity()), now) {
+            found = chain.find_path(leaf, parsed, &sent, patches.clone(), at);
+            if !matches!(found, Err(CertificateError::IssuerNotValid)) {
+                break;
             }
         }
-        path.append(&mut verdict?);
-        Ok(path)
+        found
     }
 }
 

@@ -80,6 +80,11 @@ impl Period {
         Some(Period::of(parsed.validity()))
     }
 
+    /// Whether a moment is within the period.
+    pub(super) fn contains(&self, at: Moment) -> bool {
+        self.not_before <= at && at <= self.not_after
+    }
+
     /// The moment within the period that is closest to `now`.
     pub(super) fn clamp(&self, now: Moment) -> Moment {
         // Not `Ord::clamp`, which panics if notAfter is before notBefore.

@@ -128,6 +128,17 @@ pub(super) fn are_satisfied(path: &[&Policies]) -> bool {
     true
 }
 
+/// The policy extensions of a certificate, one after another. Certificates with the same ones have the same [`Policies`].
+pub(super) fn extensions_of(certificate: &X509Certificate<'_>) -> Vec<u8> {
+    let known = certificate.extensions().iter().filter(|one| is_known(one));
+    known
+        .flat_map(|one| {
+            let length = u64::try_from(one.value.len()).unwrap_or(u64::MAX);
+            [one.oid.as_bytes(), &length.to_be_bytes(), one.value].concat()
+        })
+        .collect()
+}
+
 fn is_known(extension: &X509Extension<'_>) -> bool {
     POLICY_EXTENSIONS
         .iter()

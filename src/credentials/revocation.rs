@@ -10,11 +10,12 @@
 mod list;
 
 pub(crate) use list::ListFault;
+pub(super) use list::Serial;
 
 use super::issuer::Issuer;
 use super::pem::{self, PemError};
 use super::period::{Expiry, ExpiryKind};
-use list::{Age, RevocationList, Serial};
+use list::{Age, RevocationList};
 use std::collections::BTreeMap;
 use webpki::{Error, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
@@ -115,9 +116,10 @@ impl RevocationLists {
         })
     }
 
-    /// Whether a certificate is revoked. `issuer`: its name, DER without the outer tag and length.
-    pub(super) fn is_revoked(&self, issuer: &[u8], serial: &[u8]) -> bool {
-        let (Some(lists), Some(serial)) = (self.by_issuer.get(issuer), Serial::of(serial)) else {
+    /// Whether a certificate is revoked. `issuer`: its name, DER without the outer tag and length. No list has a certificate
+    /// whose number has more than 20 octets, for which `serial` is `None`.
+    pub(super) fn is_revoked(&self, issuer: &[u8], serial: Option<Serial>) -> bool {
+        let (Some(lists), Some(serial)) = (self.by_issuer.get(issuer), serial) else {
             return false;
         };
         lists.iter().any(|list| list.contains(serial))
@@ -128,7 +130,7 @@ impl RevocationLists {
     pub(super) fn check_authorities(&self, path: &VerifiedPath<'_>) -> Result<(), Error> {
         let revoked = path
             .intermediate_certificates()
-            .any(|authority| self.is_revoked(authority.issuer(), authority.serial()));
+            .any(|authority| self.is_revoked(authority.issuer(), Serial::of(authority.serial())));
         if revoked {
             Err(Error::CertRevoked)
         } else {

@@ -74,12 +74,24 @@ impl Authority {
 impl ClientPolicy {
     /// Verifies a client that sends its own certificate alone.
     pub(crate) fn verify_leaf(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
-        self.verify(&[leaf], now).map(drop)
+        self.known(&[leaf], now).map(drop)
     }
 
-    /// Verifies it again.
-    pub(super) fn reverify_leaf(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
-        self.reverify(&[leaf], now)
+    /// Verifies a client with these certificates, its own first.
+    pub(crate) fn known(
+        &self,
+        chain: &[&[u8]],
+        now: UnixTime,
+    ) -> Result<KnownClient, CertificateError> {
+        self.verify(chain, now, &mut AuthorityPaths::default())
+    }
+}
+
+impl KnownClient {
+    /// The intermediates of its path that it has sent, its issuer first.
+    pub(crate) fn sent(&self) -> Vec<&[u8]> {
+        let verified = self.verified.iter();
+        verified.flat_map(|verified| verified.path.sent()).collect()
     }
 }
 

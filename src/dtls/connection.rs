@@ -4,15 +4,15 @@ mod unproven_path;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
-use super::resumption::Known;
-use crate::credentials::ClientChain;
+use crate::credentials::{KnownClient, Period, Verified};
+use crate::device::CertificateId;
 use crate::timers::Slot;
 use crate::timers::moment::Moment;
 use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
 use dtls_server::resumption::Session as ResumableSession;
 use std::time::{Duration, Instant};
-pub(super) use unproven_path::{FACTOR, Offered, UnprovenPath};
+pub(super) use unproven_path::{FACTOR, UnprovenPath};
 
 /// How long the client may repeat its last flight, or its ClientHello.
 const FRESH: Duration = LastFlight::LIFETIME;
@@ -29,8 +29,10 @@ pub(super) struct Connection {
     pub(super) timer: Slot,
     /// The beginning of the certificate's SHA-256.
     pub(super) certificate: CertificateTag,
-    /// The client's certificates, where they may have to be verified again.
-    pub(super) chain: Option<ClientChain>,
+    /// The validity period of the certificate.
+    pub(super) period: Period,
+    /// How the certificate was verified, if there were trust anchors.
+    pub(super) verified: Option<Box<Verified>>,
     /// After the handshake.
     pub(super) fresh: Option<Box<Fresh>>,
     /// The session id to resume it by; zeros: it is not resumed.
@@ -44,13 +46,13 @@ pub(super) enum Engine {
 }
 
 /// Tells certificates apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct CertificateTag([u8; 8]);
 
 impl CertificateTag {
-    pub(super) fn of(certificate: &[u8]) -> CertificateTag {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
-        CertificateTag(digest.as_ref().first_chunk().copied().unwrap_or_default())
+    pub(super) fn of(certificate: &CertificateId) -> CertificateTag {
+        let first = certificate.sha256.first_chunk();
+        CertificateTag(first.copied().unwrap_or_default())
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) struct Fresh {
     /// Until the client has sent application data.
     pub(super) last_flight: Option<Box<LastFlight>>,
     /// To resume it by, if its client turns out to be a registered device.
-    pub(super) resumable: Option<Box<(ResumableSession, Known)>>,
+    pub(super) resumable: Option<Box<(ResumableSession, KnownClient)>>,
 }
 
 impl Fresh {
@@ -72,7 +74,7 @@ impl Fresh {
         random: &[u8; 32],
         began: Instant,
         last_flight: Option<LastFlight>,
-        resumable: Option<(ResumableSession, Known)>,
+        resumable: Option<(ResumableSession, KnownClient)>,
     ) -> Fresh {
         Fresh {
             random: end_of(random),
@@ -112,7 +114,9 @@ impl Connection {
             Engine::Dtls12(_) => None,
             Engine::Dtls13(dtls13) => dtls13.engine.next_timeout(),
         };
-        let others = [fresh, engine].into_iter().flatten();
+        let unproven = self.unproven.as_ref();
+        let challenge = unproven.and_then(|unproven| unproven.next_challenge());
+        let others = [fresh, engine, challenge].into_iter().flatten();
         others.fold(self.deadline, Instant::min)
     }
 
@@ -129,6 +133,7 @@ impl Connection {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::credentials::Moment;
     use dtls_server::association::Parameters;
     use dtls_server::crypto::aead::Keys;
     use dtls_server::suite::CipherSuite;
@@ -159,8 +164,12 @@ pub(super) mod tests {
             unproven: None,
             deadline: now,
             timer: Slot::default(),
-            certificate: CertificateTag::of(&[]),
-            chain: None,
+            certificate: CertificateTag::of(&CertificateId::of(&[])),
+            period: Period {
+                not_before: Moment::from_seconds(0),
+                not_after: Moment::from_seconds(0),
+            },
+            verified: None,
             fresh: None,
             resumption_id: [0; 32],
         }

@@ -48,8 +48,12 @@ pub struct Counters {
     pub malformed_hellos: u64,
     /// Sessions whose client has changed its address.
     pub moved: u64,
-    /// Datagrams dropped because the new address of their client was not proven in time.
+    /// Datagrams dropped because the new address of their client is not proven, and too much waits for it already.
     pub unproven_path_dropped: u64,
+    /// Datagrams dropped because the new address of their client was not proven in time.
+    pub unproven_path_expired: u64,
+    /// Datagrams dropped because too much waits for unproven addresses of all clients together.
+    pub unproven_paths_full: u64,
     /// ClientHellos not answered because the gateway is stopping.
     pub hellos_while_closed: u64,
 }

@@ -1,12 +1,12 @@
-//! DTLS 1.3 (RFC 9147), by `dimpl`. Everything in this room exists because of it, and serves only clients that offer 1.3 where
-//! `dtls.versions` has it.
+//! DTLS 1.3 (RFC 9147), by a library that only [`engine`] names. Everything in this room exists because of it, and serves only
+//! clients that offer 1.3 where `dtls.versions` has it.
 //!
 //! | Part | Owns |
 //! |---|---|
 //! | [`hello`] | an unfragmented ClientHello, and the reply to it without an engine |
 //! | [`cookie`] | stateless cookies that prove an address |
 //! | [`inbound`] | the filter in front of an engine: which records of a datagram reach it |
-//! | [`engine`] | the engine; it and its submodules are the only files that name `dimpl` |
+//! | [`engine`] | the engine, and what the library calls back |
 
 pub(crate) mod cookie;
 pub(crate) mod engine;

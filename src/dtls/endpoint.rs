@@ -17,7 +17,7 @@
 mod dtls12;
 mod dtls13;
 mod ending;
-mod establishing;
+pub(crate) mod establishing;
 mod hellos;
 mod moving;
 mod receiving;
@@ -31,8 +31,9 @@ use super::record::{self, DatagramKind};
 use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
+use super::waiting::{self, WaitingData};
 use super::{Counters, EndReason, Event, Parameters, Transmit};
-use crate::credentials::{CertificateError, ClientPolicy, SharedIntermediates};
+use crate::credentials::{AuthorityPaths, CertificateError, ClientPolicy};
 use crate::timers::Timers;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
@@ -46,20 +47,20 @@ pub struct Endpoint<T = ()> {
     parameters: Parameters,
     settings: Settings,
     policy: ClientPolicy,
-    /// Incremented with each new policy.
-    policy_version: u32,
     unix_time: UnixTime,
     sessions: Sessions<T>,
     handshakes: Handshakes,
     index: Index,
     admission: Admission,
     resumption: Resumption,
-    /// Those of established sessions.
-    intermediates: SharedIntermediates,
+    /// Those of all clients.
+    paths: AuthorityPaths,
     /// Whether a place may have become free since handshakes of pending clients were last started.
     has_free_place: bool,
     /// Of sessions. Handshakes have their own.
     timers: Timers<SessionId>,
+    /// For sessions whose path is not proven.
+    waiting: WaitingData,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
@@ -75,15 +76,15 @@ impl<T> Endpoint<T> {
             index: Index::new(parameters.connection_id),
             admission: Admission::new(&parameters),
             resumption: Resumption::new(&parameters),
-            intermediates: SharedIntermediates::default(),
+            paths: AuthorityPaths::default(),
             parameters,
             settings,
             policy,
-            policy_version: 0,
             unix_time: UnixTime::since_unix_epoch(std::time::Duration::ZERO),
             sessions: Sessions::default(),
             has_free_place: false,
             timers: Timers::default(),
+            waiting: WaitingData::new(waiting::MAX_BYTES),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             counters: Counters::default(),
@@ -103,19 +104,17 @@ impl<T> Endpoint<T> {
     }
 
     /// Sets which client certificates are accepted from now on, handshakes under way included. For established sessions see
-    /// [`reverify`](Self::reverify).
+    /// [`verify_again`](Self::verify_again).
     pub fn set_policy(&mut self, policy: ClientPolicy) {
         self.policy = policy;
-        self.policy_version = self.policy_version.wrapping_add(1);
     }
 
-    /// Why an established session's certificate is no longer accepted, if so.
-    pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
-        let chain = self.sessions.get(id)?.chain.as_ref()?;
-        let refusal = self.policy.reverify(&chain.certificates(), self.unix_time);
-        let refusal = refusal.err();
-        // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
-        refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
+    /// Why an established session's certificate is no longer accepted, if so. A session does not end because a certificate
+    /// has expired, its own or an intermediate.
+    pub fn verify_again(&self, id: SessionId) -> Option<CertificateError> {
+        let verified = self.sessions.get(id)?.verified.as_deref();
+        let verdict = self.policy.verify_authorities(verified, self.unix_time);
+        verdict.err()
     }
 
     /// Records that a session is a registered device's. It can be resumed, new handshakes from its source have priority from
@@ -128,8 +127,8 @@ impl<T> Endpoint<T> {
         // Not before: where there are no anchors, anyone completes handshakes, and would push out what devices resume.
         let fresh = connection.fresh.as_mut();
         if let Some(resumable) = fresh.and_then(|fresh| fresh.resumable.take()) {
-            let (session, known) = *resumable;
-            self.resumption.insert(now, session, known);
+            let (session, client) = *resumable;
+            self.resumption.insert(now, session, client);
         }
     }
 
@@ -214,6 +213,7 @@ impl<T> Endpoint<T> {
             };
             self.handle_session_timeout(now, id);
         }
+        self.expire_waiting(now);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
@@ -221,6 +221,7 @@ impl<T> Endpoint<T> {
         let next = [
             self.timers.next(),
             self.handshakes.next_timeout(),
+            self.waiting.next_timeout(),
             self.admission.next_start,
         ];
         next.into_iter().flatten().min()
@@ -319,6 +320,7 @@ impl<T> Endpoint<T> {
             timers: self.timers(),
             unproven_queue: self.handshakes.unproven_queue(),
             pending_hellos: self.pending_hellos(),
+            waiting: self.waiting.len(),
         }
     }
 
@@ -371,6 +373,7 @@ impl<T> Endpoint<T> {
             self.end(id, EndReason::Idle);
         } else {
             self.drive_session13(now, id);
+            self.repeat_challenge(now, id);
             self.arm(id);
         }
     }
@@ -386,6 +389,7 @@ pub(crate) struct Load {
     pub(crate) timers: usize,
     pub(crate) unproven_queue: usize,
     pub(crate) pending_hellos: usize,
+    pub(crate) waiting: usize,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Path, SessionId};
 use crate::credentials::CertificateError;
+use crate::device::CertificateId;
 use dtls_server::alert::AlertDescription;
 use dtls_server::handshake::HandshakeError;
 use dtls_server::message::HandshakeType;
@@ -24,8 +25,8 @@ pub enum Event {
     Established {
         session: SessionId,
         path: Path,
-        /// The peer's leaf certificate, DER.
-        certificate: Vec<u8>,
+        /// The peer's leaf certificate.
+        certificate: CertificateId,
         /// "1.2" or "1.3".
         version: &'static str,
     },
@@ -84,8 +85,8 @@ pub(crate) const OFFERED_SUITES_LOGGED: usize = 16;
 pub enum HandshakeFailure {
     /// The policy rejects the peer's certificate. Whether the peer has its key is not known.
     CertificateRefused {
-        /// The leaf, DER.
-        certificate: Vec<u8>,
+        /// The leaf's SHA-256.
+        certificate: [u8; 32],
         /// What is wrong with it.
         refusal: CertificateError,
     },

@@ -14,7 +14,7 @@ mod proven_by_source;
 
 use super::dtls13::Dtls13;
 use super::path::Path;
-use crate::credentials::ClientChain;
+use crate::credentials::KnownClient;
 use crate::timers::{Slot, Timers};
 use buffered_bytes::BufferedBytes;
 use dtls_server::handshake::Handshake;
@@ -37,10 +37,8 @@ pub(super) struct HalfOpen {
     pub(super) began: Instant,
     /// When it ends, unless it becomes proven before.
     pub(super) deadline: Instant,
-    /// The version of the policy that accepted the client's certificate.
-    pub(super) verified_by: u32,
-    /// The client's certificates, its own first, once they are accepted.
-    pub(super) chain: Option<Vec<Vec<u8>>>,
+    /// Once its certificates are accepted. Whether it has their key is not known yet.
+    pub(super) client: Option<KnownClient>,
     pub(super) engine: Engine,
     pub(super) timer: Slot,
 }
@@ -58,8 +56,8 @@ pub(super) enum Engine {
 /// A handshake of DTLS 1.2. Its address is proven.
 pub(super) struct Dtls12 {
     pub(super) handshake: Handshake,
-    /// The client's certificates in the session that it may be resuming.
-    pub(super) resumed: Option<ClientChain>,
+    /// The client of the session that it may be resuming.
+    pub(super) resumed: Option<KnownClient>,
     /// Empty: there is none.
     pub(super) connection_id: Vec<u8>,
 }

@@ -1,35 +1,32 @@
-//! Sessions of DTLS 1.2 that can be resumed by their session ids (RFC 5246 §7.3, RFC 7627 §5).
+//! Sessions of DTLS 1.2 that can be resumed by their session ids (RFC 5246 §7.3, RFC 7627 §5), or by tickets (RFC 5077).
 //!
-//! What is kept says nothing about whether the client may still come in: its certificates are judged again before its session is
-//! resumed. Their signatures need not be verified again for [`VERIFIED_FOR`] if the policy is still the same.
+//! A client that sends the SessionTicket extension gets a ticket, with what its session is resumed by; any other gets a session
+//! id, and that is in a table here.
+//!
+//! What is kept says nothing about whether the client may still come in: it is judged again before its session is resumed.
+//!
+//! The table has sessions of registered devices alone, because its room is limited. Tickets need no room, and are sent in the last
+//! flight of a handshake, before the gateway looks for a device. So each client has one whose certificate the policy has
+//! accepted: with it an unregistered client gets no more than it would by a full handshake, at less cost for both.
 
 use super::Parameters;
-use crate::credentials::ClientChain;
+use super::connection::CertificateTag;
+use crate::credentials::{AuthorityPaths, KnownClient};
+use dtls_server::config::Config;
 use dtls_server::cookie::VerifiedHello;
 use dtls_server::crypto::random::SystemRandom;
-use dtls_server::message::client_hello::ClientHello;
-use dtls_server::resumption::{SESSION_ID_LENGTH, Session, SessionCache};
+use dtls_server::resumption::{
+    Named, Opened, SESSION_ID_LENGTH, Session, SessionCache, Ticket, Tickets,
+};
 use std::time::{Duration, Instant};
-
-/// Bytes of a client's certificates that are kept to resume its session: with more, it is not resumed.
-const LARGEST_CHAIN: usize = 4 * 1024;
-
-/// How long a chain that was verified counts as such, if the policy does not change: an intermediate may expire meanwhile.
-pub(super) const VERIFIED_FOR: Duration = Duration::from_secs(3600);
-
-/// The client of a session, to judge it again.
-#[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) chain: ClientChain,
-    /// The number of the policy by which the chain was verified, and when.
-    pub(super) verified_by: u32,
-    pub(super) verified_at: Instant,
-}
 
 /// The sessions, with their clients.
 pub(super) struct Resumption {
     is_on: bool,
-    sessions: SessionCache<Known>,
+    lifetime: Duration,
+    sessions: SessionCache<CertificateTag, KnownClient>,
+    /// `None`: none has been issued yet. Its keys are nowhere else, so that a restart ends all tickets.
+    tickets: Option<Tickets>,
 }
 
 impl Resumption {
@@ -37,7 +34,9 @@ impl Resumption {
         let most = parameters.resumable_sessions;
         Resumption {
             is_on: most > 0,
+            lifetime: parameters.resumption_lifetime,
             sessions: SessionCache::new(most, parameters.resumption_lifetime),
+            tickets: None,
         }
     }
 
@@ -51,20 +50,47 @@ impl Resumption {
     }
 
     /// The session that a hello names.
-    pub(super) fn find(&self, now: Instant, hello: &VerifiedHello) -> Option<(Session, Known)> {
-        let hello = ClientHello::parse(hello.message.body()).ok()?;
-        let (session, known) = self.sessions.get(now, hello.session_id)?;
-        Some((session.clone(), known.clone()))
+    pub(super) fn find(
+        &self,
+        now: Instant,
+        hello: &VerifiedHello,
+        config: &Config,
+        paths: &AuthorityPaths,
+    ) -> Option<(Session, KnownClient)> {
+        match Named::by(&hello.message, config) {
+            Named::Id(id) => {
+                let (session, client) = self.sessions.get(now, id)?;
+                Some((session.clone(), client.clone()))
+            }
+            Named::Ticket(ticket) => {
+                let Opened { session, peer } = self.tickets.as_ref()?.open(now, ticket)?;
+                Some((session, KnownClient::decode(&peer, paths)?))
+            }
+            Named::Nothing => None,
+        }
     }
 
-    pub(super) fn insert(&mut self, now: Instant, session: Session, known: Known) {
-        self.sessions.insert(now, session, known);
+    /// A ticket for the session of a client. `None`: there are no random bytes, or the cryptographic library failed.
+    pub(super) fn ticket(
+        &mut self,
+        now: Instant,
+        session: &Session,
+        client: &KnownClient,
+        paths: &mut AuthorityPaths,
+    ) -> Option<Ticket> {
+        if !self.is_on {
+            return None;
+        }
+        let tickets = match &mut self.tickets {
+            Some(tickets) => tickets,
+            none => none.insert(Tickets::new(&mut SystemRandom, now, self.lifetime).ok()?),
+        };
+        tickets.seal(now, session, &client.encode(paths), &mut SystemRandom)
     }
 
-    /// Whether a session of a client with these certificates can be kept.
-    pub(super) fn keeps(&self, chain: &ClientChain) -> bool {
-        let bytes: usize = chain.certificates().iter().map(|der| der.len()).sum();
-        self.is_on && bytes <= LARGEST_CHAIN
+    pub(super) fn insert(&mut self, now: Instant, session: Session, client: KnownClient) {
+        let tag = CertificateTag::of(&client.id);
+        self.sessions.insert(now, tag, session, client);
     }
 
     pub(super) fn remove(&mut self, id: &[u8; SESSION_ID_LENGTH]) {

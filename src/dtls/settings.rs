@@ -71,6 +71,7 @@ fn dtls12(
         .extended_master_secret(parameters.extended_master_secret)
         .connection_id_length((parameters.connection_id > 0).then_some(parameters.connection_id))
         .return_routability_check(parameters.connection_id > 0)
+        .session_tickets(parameters.resumable_sessions > 0)
         .speaks_dtls13(parameters.versions != Versions::Only12)
         .mtu(parameters.mtu);
     if let Some(rsa) = &credentials.rsa {

@@ -21,7 +21,7 @@ use super::Settings;
 use super::tap::{Event, Tap, TapSender};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
-use crate::credentials::ClientPolicy;
+use crate::credentials::{ClientPolicy, KnownClient};
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, Endpoint, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
@@ -189,9 +189,9 @@ impl Core {
         now: Instant,
         path: Path,
         association: dtls::Association,
-        chain: Vec<Vec<u8>>,
+        client: KnownClient,
     ) -> Option<SessionId> {
-        let session = self.sessions.dtls.import(now, path, association, chain);
+        let session = self.sessions.dtls.import(now, path, association, client);
         self.settle(now);
         session
     }
@@ -396,7 +396,7 @@ impl Core {
                     version,
                 } => {
                     self.tallies.handshakes.completed();
-                    self.admit(now, session, path, &certificate, version);
+                    self.admit(now, session, path, certificate, version);
                 }
                 dtls::Event::Moved { session, path } => self.moved(session, path),
                 dtls::Event::Plaintext { session, bytes } => {
@@ -449,10 +449,9 @@ impl Core {
         now: Instant,
         session: SessionId,
         path: Path,
-        certificate: &[u8],
+        certificate: CertificateId,
         version: &'static str,
     ) {
-        let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
         if device.is_some() {
             self.sessions.dtls.mark_registered(now, session);

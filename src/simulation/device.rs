@@ -5,12 +5,13 @@ use super::requests::{Outcome, Requests};
 use crate::credentials::ServerCredentials;
 use crate::device::CertificateId;
 use crate::downlink::Kind;
-use crate::dtls::dtls13::engine::{self, Engine, EngineOutput};
-use crate::dtls::{self, Path, Versions};
+use crate::dtls::tests::client_config;
+use crate::dtls::{Parameters, Path, Versions};
 use bytes::Bytes;
 use coap::option::number::OBSERVE;
 use coap::{Class, Code, Message, Token, Type};
 use std::time::{Duration, Instant};
+use test_support::dtls::{Client, Config, Output};
 
 /// A message that came.
 pub(crate) struct ReceivedMessage {
@@ -27,9 +28,9 @@ pub(crate) struct Device {
     pub(crate) registered_as: usize,
     pub(crate) path: Path,
     certificate: ServerCredentials,
-    parameters: dtls::Parameters,
-    settings: engine::Settings,
-    session: Option<Engine>,
+    parameters: Parameters,
+    config: Config,
+    session: Option<Client>,
     /// The number of sessions it has begun: the number of the current one.
     pub(super) sessions: u32,
     connected: bool,
@@ -58,7 +59,7 @@ impl Device {
         index: usize,
         path: Path,
         certificate: ServerCredentials,
-        parameters: dtls::Parameters,
+        parameters: Parameters,
     ) -> Device {
         Device::with(index, index, path, certificate, parameters)
     }
@@ -84,16 +85,16 @@ impl Device {
         registered_as: usize,
         path: Path,
         certificate: ServerCredentials,
-        parameters: dtls::Parameters,
+        parameters: Parameters,
     ) -> Device {
-        let settings = engine::Settings::new(&certificate, &parameters).unwrap();
+        let config = client_config(&certificate, parameters.versions, parameters.mtu);
         Device {
             certificate,
             parameters,
             index,
             registered_as,
             path,
-            settings,
+            config,
             session: None,
             sessions: 0,
             connected: false,
@@ -114,8 +115,8 @@ impl Device {
     /// Starts without any state of an earlier session, and begins a handshake.
     pub(super) fn connect(&mut self, now: Instant) {
         self.switch_off();
-        let (engine, outputs) = Engine::client(&self.settings, now).unwrap();
-        self.session = Some(engine);
+        let (client, outputs) = Client::connect(&self.config, now);
+        self.session = Some(client);
         self.sessions += 1;
         self.closed = false;
         self.handle_outputs(now, outputs);
@@ -124,7 +125,7 @@ impl Device {
     /// Sets the DTLS versions of its next sessions.
     pub(crate) fn set_versions(&mut self, versions: Versions) {
         self.parameters.versions = versions;
-        self.settings = engine::Settings::new(&self.certificate, &self.parameters).unwrap();
+        self.config = client_config(&self.certificate, versions, self.parameters.mtu);
     }
 
     /// Its Message IDs start at 1 again, as after a reboot without persistent state.
@@ -367,14 +368,14 @@ impl Device {
         }
     }
 
-    fn handle_outputs(&mut self, now: Instant, outputs: Vec<EngineOutput>) {
+    fn handle_outputs(&mut self, now: Instant, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
-                EngineOutput::Connected => self.connected = true,
-                EngineOutput::Plaintext(bytes) => self.handle_message(now, &bytes),
-                EngineOutput::CloseNotify => (self.connected, self.closed) = (false, true),
-                EngineOutput::PeerCertificate(_) => {}
+                Output::Transmit(datagram) => self.outbox.push(datagram),
+                Output::Connected => self.connected = true,
+                Output::Plaintext(bytes) => self.handle_message(now, &bytes),
+                Output::CloseNotify => (self.connected, self.closed) = (false, true),
+                Output::ServerCertificate(_) => {}
             }
         }
     }

@@ -104,7 +104,7 @@ fn a_client_that_restarts_as_the_gateway_repeats_a_flight_connects_at_its_second
 /// gateway sends none on its own before it has received the ClientHello with the cookie, after three times the latency.
 fn connects_at_most_at_second_attempt(world: &mut World) -> bool {
     let parameters = world.settings.dtls;
-    // As in `engine::Settings::new`.
+    // The client waits as long as the gateway does by default.
     let client_timeout = parameters.unproven_timeout + parameters.handshake_timeout;
     world.run_until(client_timeout, |world| {
         world.devices[0].is_connected() || !world.devices[0].is_on()

@@ -1,4 +1,4 @@
-//! One DTLS association of a client with an X.509 certificate, over `dimpl`. Sans-IO.
+//! One DTLS association of a client with an X.509 certificate, over `dimpl`, which no other file of this crate names. Sans-IO.
 //!
 //! It reports the server's certificate and does not verify it: the caller decides whether to continue.
 
@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 const FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
 /// More than fit into [`HANDSHAKE_TIMEOUT`].
 const FLIGHT_RETRIES: usize = 8;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// As long as a gateway waits by default: whoever has less time gives up by itself.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(70);
 /// Records of one flight: a long certificate leaves in many datagrams.
 const MAX_QUEUED_RECORDS: usize = 64;
 /// Room for one output. During the handshake it must hold the server's certificate: `dimpl` panics where it does not.
@@ -23,28 +24,19 @@ const BUFFER: usize = 4 * 1024;
 const HANDSHAKE_BUFFER: usize = 20 * 1024;
 const DEFAULT_MTU: usize = 1200;
 
-/// The versions a client offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the variants' names say it")]
-pub enum Versions {
-    Only12,
-    Only13,
-    Both,
-}
-
 /// A certificate, its key, and how to show them. Clones share them.
 #[derive(Clone)]
 pub struct Config {
     config: Arc<dimpl::Config>,
     certificate: DtlsCertificate,
-    versions: Versions,
+    offers_12: bool,
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the key.
         f.debug_struct("Config")
-            .field("versions", &self.versions)
+            .field("offers_12", &self.offers_12)
             .finish_non_exhaustive()
     }
 }
@@ -91,13 +83,16 @@ impl Config {
                 certificate,
                 private_key,
             },
-            versions: Versions::Both,
+            offers_12: true,
         })
     }
 
-    /// Offers these versions in the ClientHello.
-    pub fn with_versions(self, versions: Versions) -> Config {
-        Config { versions, ..self }
+    /// Offers DTLS 1.3 alone.
+    pub fn without_dtls12(self) -> Config {
+        Config {
+            offers_12: false,
+            ..self
+        }
     }
 
     /// Sends datagrams of up to `mtu` bytes.
@@ -148,10 +143,9 @@ impl Client {
     pub fn connect(config: &Config, now: Instant) -> Result<(Client, Vec<Output>), Error> {
         let mut client = guarded(|| {
             let (settings, certificate) = (config.config.clone(), config.certificate.clone());
-            let mut dtls = match config.versions {
-                Versions::Only12 => Dtls::new_12(settings, certificate, now),
-                Versions::Only13 => Dtls::new_13(settings, certificate, now),
-                Versions::Both => Dtls::new_auto(settings, certificate, now),
+            let mut dtls = match config.offers_12 {
+                true => Dtls::new_auto(settings, certificate, now),
+                false => Dtls::new_13(settings, certificate, now),
             };
             dtls.set_active(true);
             Ok(Client {

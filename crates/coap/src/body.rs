@@ -5,8 +5,9 @@
 //! or not the endpoint still exists.
 
 use super::evictable::{Evictable, Evictables, Holder, Kind};
+use super::export::RestoreError;
 use crate::parameters::Parameters;
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -21,6 +22,17 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 /// A keyed hash of the options that identify a body: equal for all blocks of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key(u64);
+
+impl Key {
+    /// Writes it: see [`crate::export`].
+    pub(crate) fn export(self, out: &mut Vec<u8>) {
+        out.put_u64(self.0);
+    }
+
+    pub(crate) fn restore(from: &mut &[u8]) -> Result<Key, RestoreError> {
+        Ok(Key(from.try_get_u64()?))
+    }
+}
 
 /// An entity tag: 1 to 8 bytes (RFC 7252 §5.10.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +77,8 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Bodies of `limit` bytes together at most. `seed` should be random and secret.
+    /// Bodies of `limit` bytes together at most. `seed` should be random and secret, and the same after a restart
+    /// if endpoints are [restored](crate::RemoteEndpoint::restore): it identifies messages and bodies.
     pub fn new(limit: usize, seed: u64) -> Bodies {
         let evictables = Evictables::default();
         let held = Arc::new(Account {
@@ -117,6 +130,12 @@ impl Bodies {
     pub(crate) fn message_hash(&self, datagram: &[u8]) -> u32 {
         let [a, b, c, d, ..] = self.digest(&datagram).to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// A number that nobody can predict from others: `random` need not be of a cryptographic
+    /// generator.
+    pub(crate) fn unpredictable(&self, random: u32) -> u32 {
+        self.message_hash(&random.to_be_bytes())
     }
 
     /// A keyed hash: without the seed, nobody can construct collisions.

@@ -82,4 +82,7 @@ pub struct Counters {
     pub pings_sent: u64,
     /// Pings to clients without an answer.
     pub pings_unanswered: u64,
+    /// Clients at a new address that sent too many ACKs or Resets for messages that were not sent, as
+    /// if to guess the Message ID of the ping that proves the address.
+    pub path_proofs_refused: u64,
 }

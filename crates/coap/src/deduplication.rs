@@ -20,6 +20,8 @@
 //! A reply is kept without header and token, as a retransmission has both. So a telemetry message
 //! and its 2.01 take ten bytes.
 
+mod export;
+
 use super::code::Code;
 use super::counters::Counters;
 use super::message::{Token, Type};
@@ -361,26 +363,9 @@ impl Table {
         self.replies.extend(tail);
     }
 
-    /// Options and payload of the reply to this message, if they are still kept. If there are
-    /// several, because an earlier entry of the same message has expired, the newest.
+    /// Options and payload of the reply to this message, if they are still kept.
     fn reply(&mut self, key: MessageKey) -> Option<&[u8]> {
-        let mut rest = &*self.replies.make_contiguous();
-        let mut found = None;
-        while let Some((header, behind)) = rest.split_at_checked(REPLY_HEADER)
-            && let [id_high, id_low, a, b, c, d, length_high, length_low] = *header
-        {
-            let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-            let (tail, next) = behind.split_at_checked(length)?;
-            let of = MessageKey {
-                message_id: u16::from_be_bytes([id_high, id_low]),
-                hash: u32::from_be_bytes([a, b, c, d]),
-            };
-            if of == key {
-                found = Some(tail);
-            }
-            rest = next;
-        }
-        found
+        find_reply(self.replies.make_contiguous(), key)
     }
 
     fn set(&mut self, key: MessageKey, outcome: Outcome) {
@@ -431,6 +416,28 @@ impl Table {
         self.message_ids.remove(at);
         self.entries.remove(at);
     }
+}
+
+/// The reply to this message among all replies. If there are several, because an earlier entry of the
+/// same message has expired, the newest.
+fn find_reply(replies: &[u8], key: MessageKey) -> Option<&[u8]> {
+    let mut rest = replies;
+    let mut found = None;
+    while let Some((header, behind)) = rest.split_at_checked(REPLY_HEADER)
+        && let [id_high, id_low, a, b, c, d, length_high, length_low] = *header
+    {
+        let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+        let (tail, next) = behind.split_at_checked(length)?;
+        let of = MessageKey {
+            message_id: u16::from_be_bytes([id_high, id_low]),
+            hash: u32::from_be_bytes([a, b, c, d]),
+        };
+        if of == key {
+            found = Some(tail);
+        }
+        rest = next;
+    }
+    found
 }
 
 /// Whole ticks from `begin` to `at`, modulo 2^16.

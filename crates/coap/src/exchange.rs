@@ -13,10 +13,19 @@ use super::block::Block;
 use super::block2::BlockRequest;
 use super::body::{Bodies, Key};
 use super::deduplication::MessageKey;
+use super::export::RestoreError;
 use super::message::{Token, Type};
 use super::request::{Method, Response};
 use crate::received::Received;
+use bytes::{Buf, BufMut};
 use std::time::Instant;
+
+/// Flags of an exported [`BlockContext`].
+const HAS_BLOCK1: u8 = 1;
+const HAS_BLOCK2: u8 = 2;
+const SIZE2: u8 = 4;
+const SAFE: u8 = 8;
+const REPEATABLE: u8 = 16;
 
 /// Identifies an open exchange of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +84,48 @@ impl BlockContext {
             safe,
             repeatable: later || (safe && request.observe.is_none()),
         }
+    }
+
+    /// Writes it: see [`crate::export`].
+    pub(crate) fn export(&self, out: &mut Vec<u8>) {
+        let flags = [
+            (self.block1.is_some(), HAS_BLOCK1),
+            (self.block2.block.is_some(), HAS_BLOCK2),
+            (self.block2.size2, SIZE2),
+            (self.safe, SAFE),
+            (self.repeatable, REPEATABLE),
+        ];
+        let set = flags.into_iter().filter(|(is_set, _)| *is_set);
+        out.put_u8(set.fold(0, |flags, (_, flag)| flags | flag));
+        self.key.export(out);
+        for block in [self.block1, self.block2.block].into_iter().flatten() {
+            out.put_u32(block.encode());
+        }
+    }
+
+    pub(crate) fn restore(from: &mut &[u8]) -> Result<BlockContext, RestoreError> {
+        let flags = from.try_get_u8()?;
+        if flags & !(HAS_BLOCK1 | HAS_BLOCK2 | SIZE2 | SAFE | REPEATABLE) != 0 {
+            return Err(RestoreError::Malformed);
+        }
+        let key = Key::restore(from)?;
+        let mut block = |flag| match flags & flag != 0 {
+            true => match Block::decode(from.try_get_u32()?) {
+                Some(block) => Ok(Some(block)),
+                None => Err(RestoreError::Malformed),
+            },
+            false => Ok(None),
+        };
+        Ok(BlockContext {
+            key,
+            block1: block(HAS_BLOCK1)?,
+            block2: BlockRequest {
+                block: block(HAS_BLOCK2)?,
+                size2: flags & SIZE2 != 0,
+            },
+            safe: flags & SAFE != 0,
+            repeatable: flags & REPEATABLE != 0,
+        })
     }
 
     /// For requests whose options are not read.

@@ -24,6 +24,7 @@
 //! | [`block2`] | sending responses in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
 //! | [`exchange`] | piggybacked or separate (§5.2) |
+//! | [`export`] | endpoints as bytes, to restore them after a restart |
 //! | [`few`] | lists that take one pointer while they are empty |
 //! | [`message_id`] | the Message IDs of what we send (§4.4) |
 //! | [`reliability`] | our own Confirmable messages (§4.2, §4.7, §4.8) |
@@ -159,6 +160,7 @@ mod counters;
 mod deduplication;
 mod evictable;
 mod exchange;
+mod export;
 mod few;
 mod message;
 mod message_id;
@@ -177,6 +179,7 @@ pub use counters::Counters;
 pub use deduplication::EXCHANGE_LIFETIME;
 pub use evictable::Holder;
 pub use exchange::ExchangeId;
+pub use export::RestoreError;
 pub use message::{Message, Token, Type, Undecodable};
 pub use observe::relation::{Notification, ObservationId};
 pub use parameters::Parameters;

@@ -3,6 +3,7 @@
 //! A relation holds two notifications at most, one [pending and one in flight](relation). Their
 //! transmission is in [`crate::reliability`].
 
+mod export;
 pub(crate) mod relation;
 
 use super::deduplication::MessageKey;
@@ -167,6 +168,11 @@ impl Observations {
         let mut relations = self.relations.iter();
         let relation = relations.find(|one| one.notified_since(message))?;
         Some(relation.id())
+    }
+
+    /// The relations, with their tokens.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = (ObservationId, Token)> {
+        self.relations.iter().map(|one| (one.id(), one.token()))
     }
 
     /// The number of relations.

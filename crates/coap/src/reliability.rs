@@ -33,7 +33,7 @@ const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 const OVERHEAD: usize = size_of::<Transmission>();
 
 /// The longest wait and the longest timeout, whatever the parameters are.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The purpose of a Confirmable message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,8 @@ struct Progress {
     retransmissions: u8,
     timeout: Duration,
     sent_at: Instant,
+    /// Whether it was sent last to an address that the peer has left.
+    sent_elsewhere: bool,
     retransmit_at: Instant,
     /// [`Outgoing::requests`] when the message was sent last.
     requests: u32,
@@ -105,12 +107,12 @@ impl Progress {
         self.retransmissions += 1;
         self.requests = requests;
         self.timeout = self.timeout.saturating_mul(2).min(LONGEST_WAIT);
-        self.sent_at = now;
+        (self.sent_at, self.sent_elsewhere) = (now, false);
         self.retransmit_at = now + self.timeout;
     }
 
     fn send_extra(&mut self, now: Instant) {
-        self.sent_at = now;
+        (self.sent_at, self.sent_elsewhere) = (now, false);
         self.extra_sent = true;
     }
 }
@@ -172,6 +174,16 @@ impl Outgoing {
     /// Counts a received request.
     pub(crate) fn count_request(&mut self) {
         self.requests = self.requests.wrapping_add(1);
+    }
+
+    /// The peer has another address. What was sent to the old one says nothing about when to send to
+    /// the new one.
+    pub(crate) fn path_changed(&mut self) {
+        for one in self.queue.iter_mut() {
+            if let Some(progress) = &mut one.progress {
+                progress.sent_elsewhere = true;
+            }
+        }
     }
 
     /// Removes the outstanding message with this Message ID, for which an ACK or RST was received.
@@ -345,6 +357,7 @@ impl Outgoing {
                 retransmissions: 0,
                 timeout,
                 sent_at: now,
+                sent_elsewhere: false,
                 retransmit_at: now + timeout,
                 requests: self.requests,
                 extra_due: false,
@@ -377,7 +390,7 @@ impl Outgoing {
     }
 
     /// Retransmits early, because the peer is known to be active. A message whose last transmission
-    /// is ACK_TIMEOUT ago or earlier is sent again, which counts as its next retransmission. If
+    /// is ACK_TIMEOUT ago or earlier, or went to another address, is sent again, which counts as its next retransmission. If
     /// none is left, it is sent once more, and given up when it would have been. If the last one
     /// was just now, and may have been lost before the peer woke up, the extra one follows
     /// ACK_TIMEOUT later. Call it until it returns `None`.
@@ -395,8 +408,9 @@ impl Outgoing {
             };
             // Very large parameters must not panic here.
             let again_at = progress.sent_at + parameters.ack_timeout.min(LONGEST_WAIT);
+            let is_just_sent = again_at > now && !progress.sent_elsewhere;
             let none_left = progress.retransmissions >= parameters.max_retransmit;
-            if none_left && !progress.extra_sent && !progress.extra_due && again_at > now {
+            if none_left && !progress.extra_sent && !progress.extra_due && is_just_sent {
                 progress.extra_due = true;
                 progress.retransmit_at = progress.retransmit_at.min(again_at);
             }
@@ -405,7 +419,8 @@ impl Outgoing {
             !self.is_ignored_by_client(transmission)
                 && transmission.progress.as_ref().is_some_and(|progress| {
                     let left = progress.retransmissions < parameters.max_retransmit;
-                    now.saturating_duration_since(progress.sent_at) >= parameters.ack_timeout
+                    let age = now.saturating_duration_since(progress.sent_at);
+                    (age >= parameters.ack_timeout || progress.sent_elsewhere)
                         && (left || !(progress.extra_sent || progress.extra_due))
                 })
         })?;
@@ -461,7 +476,7 @@ fn max_transmit_wait(parameters: &Parameters) -> Duration {
 }
 
 /// ACK_TIMEOUT × [1, ACK_RANDOM_FACTOR] (RFC 7252 §4.8).
-fn initial_timeout(parameters: &Parameters, random: u32) -> Duration {
+pub(crate) fn initial_timeout(parameters: &Parameters, random: u32) -> Duration {
     let fraction = f64::from(random) / f64::from(u32::MAX);
     let spread = (f64::from(parameters.ack_random_factor) - 1.0).max(0.0);
     parameters.ack_timeout.mul_f64(1.0 + spread * fraction)

@@ -15,9 +15,11 @@
 //! | [`receiving_blocks`] | assembles requests, serves later blocks of responses |
 //! | [`sending_blocks`] | selects a block of a response |
 //! | [`blockwise`] | the uploads and snapshots of the endpoint |
+//! | [`exporting`] | the endpoint as bytes, and out of them |
 //! | [`path`] | whether the peer receives what is sent to its address |
 
 mod blockwise;
+mod exporting;
 mod observing;
 mod path;
 mod queueing;
@@ -33,7 +35,7 @@ use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::evictable::Holder;
 use super::exchange::{BlockContext, Exchange, ExchangeId};
 use super::few::Few;
-use super::message::{Message, Type, Undecodable};
+use super::message::{Message, Token, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{Observations, relation::ObservationId};
 use super::option::number::OBSERVE;
@@ -43,7 +45,6 @@ use super::request::{Request, Response};
 use crate::parameters::Parameters;
 use blockwise::Blockwise;
 use bytes::Bytes;
-use path::Path;
 use queueing::RequestQueue;
 use std::time::Instant;
 use transmitting::Unsent;
@@ -53,6 +54,9 @@ use transmitting::Unsent;
 pub enum Output {
     /// Encrypt and send these bytes.
     Send(Vec<u8>),
+    /// As [`Send`](Output::Send), but now or never: a ping to the peer's address, which has
+    /// [changed](RemoteEndpoint::path_changed).
+    ProvePath(Vec<u8>),
     /// A new request. Answer it with [`RemoteEndpoint::respond`].
     Request(ExchangeId, Request),
     /// The notification with this number was acknowledged, or was sent as a Non-confirmable
@@ -74,8 +78,8 @@ pub enum Output {
     RegistrationRepeated(ObservationId),
     /// There was no answer to the [`ping`](RemoteEndpoint::ping).
     PingUnanswered,
-    /// The peer receives what is sent to its address, which has
-    /// [changed](RemoteEndpoint::path_changed).
+    /// The peer receives what is sent to its address: it has answered a
+    /// [ping](Output::ProvePath) there.
     PathConfirmed,
 }
 
@@ -101,7 +105,6 @@ pub struct Context<'a> {
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
     next_exchange: u32,
-    path: Path,
     deduplication: Deduplication,
     exchanges: Few<Exchange>,
     /// Boxed, because most endpoints never have one.
@@ -120,7 +123,6 @@ impl RemoteEndpoint {
         RemoteEndpoint {
             message_ids: MessageIds::new(first_message_id),
             next_exchange: 0,
-            path: Path::default(),
             deduplication: Deduplication::default(),
             exchanges: Few::default(),
             queue: None,
@@ -205,13 +207,9 @@ impl RemoteEndpoint {
             .classify(now, kind, key, &token, context.counters);
         if arrival != Arrival::New {
             context.counters.duplicates += 1;
-            self.record_answered(false);
         }
         match arrival {
-            Arrival::New => {
-                self.outgoing.count_request();
-                self.confirm_by_request(kind, out);
-            }
+            Arrival::New => self.outgoing.count_request(),
             Arrival::ProcessAgain => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
@@ -282,6 +280,7 @@ impl RemoteEndpoint {
         }
         self.acknowledge_queued(now, context, out);
         self.transmit(now, context, out);
+        self.retransmit_path_proof(now, context, out);
         self.deduplication.expire(now);
         self.expire_bodies(now, context);
     }
@@ -301,6 +300,7 @@ impl RemoteEndpoint {
             acknowledge,
             queued,
             retransmit,
+            self.path_proof_timeout(),
             self.retry_at(),
             forget,
             expire,
@@ -338,6 +338,11 @@ impl RemoteEndpoint {
     /// Observation relations (RFC 7641 §4.1).
     pub fn observations(&self) -> usize {
         self.observations.len()
+    }
+
+    /// Its relations, with the tokens that the client has given them.
+    pub fn relations(&self) -> impl Iterator<Item = (ObservationId, Token)> {
+        self.observations.relations()
     }
 
     /// Bytes of notifications that are pending or not acknowledged.

@@ -2,8 +2,8 @@
 //!
 //! Each session is imported, as one of DTLS 1.2 with a connection ID, from an address of its own and of a registered device of
 //! its own. Then it makes one post, which is answered. So the core has what it has in `serve` when so many devices have
-//! connected and made a post, but for the handshakes. With `--anchors` there are trust anchors, so that each session keeps its
-//! client's certificate.
+//! connected and made a post, but for the handshakes. With `--anchors` there are trust anchors, so that each session keeps how its
+//! client was verified: over an intermediate that the client has sent.
 //!
 //! It prints resident memory with the registry alone, after the last post, and when what CoAP and DTLS remember for some
 //! minutes has expired.
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use coap::option::number;
 use coap::{Code, Message, Token, Type};
 use coaps_gateway::facade::calls::Completion;
-use coaps_gateway::facade::credentials::{ClientPolicy, Validity};
+use coaps_gateway::facade::credentials::{AuthorityPaths, ClientPolicy, KnownClient, Validity};
 use coaps_gateway::facade::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::facade::dtls::{self, Path};
 use coaps_gateway::facade::gateway::{Core, Settings};
@@ -28,6 +28,7 @@ use dtls_server::association::{Association, Parameters};
 use dtls_server::crypto::aead::Keys;
 use dtls_server::record::{ContentType, records};
 use dtls_server::suite::CipherSuite;
+use rustls_pki_types::UnixTime;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,18 +70,19 @@ fn associations(index: u32, random: &mut fastrand::Rng) -> (Association, Associa
     )
 }
 
-/// A certificate as large as a device's. Only its bytes tell it apart: nothing verifies it here.
-fn leaf(template: &[u8], index: u32) -> Vec<u8> {
-    let mut leaf = template.to_vec();
-    let end = leaf.len() - 4;
-    leaf.splice(end.., index.to_be_bytes());
-    leaf
+/// A client that differs from the others in its certificate's fingerprints alone: what is kept of its verification is as large
+/// as any other's.
+fn client(template: &KnownClient, index: u32) -> KnownClient {
+    KnownClient {
+        id: CertificateId::of(&index.to_be_bytes()),
+        ..template.clone()
+    }
 }
 
-fn registry(sessions: u32, template: &[u8]) -> Registry {
+fn registry(sessions: u32) -> Registry {
     let mut registry = Registry::default();
     for index in 0..sessions {
-        let sha256 = CertificateId::of(&leaf(template, index)).sha256;
+        let sha256 = CertificateId::of(&index.to_be_bytes()).sha256;
         let device = Device {
             name: format!("device-{index:07}").as_str().into(),
             token: AccessToken::new(format!("AccessToken{index:09}")).unwrap(),
@@ -119,16 +121,16 @@ fn establish(
     core: &mut Core,
     now: Instant,
     index: u32,
-    template: &[u8],
+    template: &KnownClient,
     random: &mut fastrand::Rng,
 ) {
-    let (server, mut client) = associations(index, random);
+    let (server, mut device) = associations(index, random);
     let path = path(index);
-    core.import(now, path, server, vec![leaf(template, index)])
+    core.import(now, path, server, client(template, index))
         .unwrap();
     let mut datagram = Vec::new();
     let request = post(random.u16(..));
-    client
+    device
         .protect(ContentType::APPLICATION_DATA, &request, &mut datagram)
         .unwrap();
     core.receive(now, path, &datagram);
@@ -140,19 +142,37 @@ fn establish(
     let mut codes = Vec::new();
     while let Some(transmit) = core.poll_transmit() {
         for record in records(&transmit.datagram, 0) {
-            let response = client.unprotect(&record).unwrap();
+            let response = device.unprotect(&record).unwrap();
             codes.push(Message::decode(&response.content).unwrap().code);
         }
     }
     assert_eq!(codes, [Code::CREATED]);
 }
 
-/// The certificate of an authority, PEM.
-fn anchor() -> String {
-    let mut authority = rcgen::CertificateParams::default();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = rcgen::KeyPair::generate().unwrap();
-    authority.self_signed(&key).unwrap().pem()
+/// A policy, and a client that it has accepted.
+fn accepted(has_anchors: bool) -> (ClientPolicy, KnownClient) {
+    let authority = |name: &str| {
+        let mut params = rcgen::CertificateParams::default();
+        let common_name = rcgen::DnType::CommonName;
+        params.distinguished_name.push(common_name, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params
+    };
+    let keys: [rcgen::KeyPair; 3] = std::array::from_fn(|_| rcgen::KeyPair::generate().unwrap());
+    let [root_key, upper_key, key] = keys;
+    let root = authority("root").self_signed(&root_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority("root"), root_key);
+    let upper = authority("upper").signed_by(&upper_key, &issuer).unwrap();
+    let issuer = rcgen::Issuer::new(authority("upper"), upper_key);
+    let params = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
+    let leaf = params.signed_by(&key, &issuer).unwrap();
+    let anchors = root.pem();
+    let anchors = has_anchors.then_some(anchors.as_bytes());
+    let policy = ClientPolicy::new(anchors, Validity::Ignore).unwrap();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+    let chain: [&[u8]; 2] = [leaf.der(), upper.der()];
+    let client = policy.verify(&chain, now, &mut AuthorityPaths::default());
+    (policy, client.unwrap())
 }
 
 /// Resident memory in bytes.
@@ -167,14 +187,12 @@ fn main() {
     let sessions: u32 = arguments.first().map_or(10_000, |one| one.parse().unwrap());
     let has_anchors = arguments.iter().any(|one| one == "--anchors");
     let server = certificate();
-    let template = server.certificate().to_vec();
     let mut settings = Settings::default();
     settings.dtls.sessions = usize::try_from(sessions).unwrap();
-    let anchor = anchor();
-    let policy = ClientPolicy::new(has_anchors.then_some(anchor.as_bytes()), Validity::Ignore);
+    let (policy, template) = accepted(has_anchors);
     let engine = dtls::Settings::new(&server, &settings.dtls).unwrap();
-    let registry = Arc::new(registry(sessions, &template));
-    let mut core = Core::new(settings, engine, policy.unwrap(), registry, 7);
+    let registry = Arc::new(registry(sessions));
+    let mut core = Core::new(settings, engine, policy, registry, 7);
     let before = resident();
     #[expect(
         clippy::disallowed_methods,
@@ -189,10 +207,7 @@ fn main() {
             now / 1048576.0
         );
     };
-    println!(
-        "{sessions} sessions, certificates of {} bytes, trust anchors: {has_anchors}",
-        template.len()
-    );
+    println!("{sessions} sessions, trust anchors: {has_anchors}");
     report("with the registry alone", before);
     for index in 0..sessions {
         now += BETWEEN;

@@ -6,7 +6,7 @@
 mod cache;
 mod tickets;
 
-pub use cache::{SESSION_ID_LENGTH, SessionCache};
+pub use cache::{MAX_OF_A_CLIENT, SESSION_ID_LENGTH, SessionCache};
 pub use tickets::{MAX_PEER, MAX_TICKET, Opened, Ticket, Tickets};
 
 use crate::config::Config;

@@ -75,6 +75,7 @@ impl Start {
                 Move::ChangeCipherSpec | Move::ApplicationData | Move::Alert | Move::PathChallenge
             )
         };
+        let moves = self.of_last_handshake(moves);
         let messages: Vec<Move> = moves.iter().filter(is_message).copied().collect();
         let lawful: Vec<Move> = self.lawful().iter().filter(is_message).copied().collect();
         let verify = match self.earlier {
@@ -83,6 +84,24 @@ impl Start {
         };
         let change = moves.iter().rposition(|one| *one == Move::ChangeCipherSpec);
         messages.starts_with(&lawful) && change > verify
+    }
+
+    /// The moves since the last hello that has begun a handshake. A ticket can be used again, so one can follow another that an
+    /// alert has ended: one under the session's keys, which count from the ChangeCipherSpec on. The two can overtake one another.
+    fn of_last_handshake<'a>(&self, moves: &'a [Move]) -> &'a [Move] {
+        let has_ticket = self
+            .earlier
+            .as_ref()
+            .is_some_and(|(_, resumable)| !resumable.ticket.is_empty());
+        let (mut begun, mut has_keys, mut has_alert) = (0, false, false);
+        for (at, one) in moves.iter().enumerate() {
+            has_keys |= *one == Move::ChangeCipherSpec;
+            has_alert |= *one == Move::Alert;
+            if *one == Move::HelloWithCookie && has_ticket && has_keys && has_alert {
+                (begun, has_keys, has_alert) = (at + 1, false, false);
+            }
+        }
+        &moves[begun..]
     }
 
     fn walk(&self, moves: &[Move]) -> (Server, Client) {
@@ -184,6 +203,28 @@ fn no_short_sequence_but_a_lawful_one_resumes_a_session_by_its_id() {
 #[test]
 fn no_short_sequence_but_a_lawful_one_resumes_a_session_by_a_ticket() {
     Start::resumed(true).walk_all(&mut Vec::new(), number("WALK_LENGTH", 3));
+}
+
+/// The server numbers its second flight from the second hello's number on, and this client expects it to go on from the first:
+/// the Certificate, which is not lawful here, makes the two agree.
+#[test]
+fn a_ticket_resumes_a_session_again_after_an_alert_has_ended_the_first_handshake() {
+    let start = Start::resumed(true);
+    let again = [
+        Move::Certificate,
+        Move::ChangeCipherSpec,
+        Move::Alert,
+        Move::HelloWithCookie,
+        Move::ChangeCipherSpec,
+        Move::Finished,
+    ];
+    assert!(start.walk(&again).0.is_connected());
+    // Nothing but an alert ends it.
+    for left_out in [1, 2] {
+        let mut moves = again.to_vec();
+        moves.remove(left_out);
+        assert!(!start.walk(&moves).0.is_connected(), "{moves:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod own;
 use super::args::Args;
 use super::target::Target;
 use clap::ValueEnum;
-use coap_client::dtls::{Config as DimplConfig, Versions};
+use coap_client::dtls::Config as DimplConfig;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -81,7 +81,7 @@ impl Identity {
             Library::Dimpl => {
                 let config = DimplConfig::from_pem(chain.as_bytes(), key_pem.as_bytes());
                 config
-                    .map(|config| Identity::Dimpl(config.with_versions(Versions::Both)))
+                    .map(Identity::Dimpl)
                     .map_err(|error| unusable(error.to_string()))
             }
             Library::Own => {

@@ -1,9 +1,8 @@
 //! A peer that builds DTLS datagrams itself (RFC 6347 §4.1, §4.2) and sends them from any loopback address. It has no
 //! registered certificate.
 
-use crate::certificates::Identity;
+use crate::dtls::{Client, Config, Output, datagrams};
 use crate::process::now;
-use coap_client::dtls::{Client, Config, Output, Versions};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -110,18 +109,6 @@ impl ClientHello {
     }
 }
 
-/// The configuration of a DTLS 1.3 client.
-pub fn dtls13_config(identity: &Identity) -> Config {
-    config(identity, Versions::Only13, 1200)
-}
-
-/// The configuration of a client with these versions and datagrams of up to `mtu` bytes.
-pub fn config(identity: &Identity, versions: Versions, mtu: usize) -> Config {
-    let (certificate, key) = (&identity.certificate_pem, &identity.key_pem);
-    let config = Config::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
-    config.with_versions(versions).with_mtu(mtu).unwrap()
-}
-
 /// A peer with a socket of its own.
 pub struct Attacker(UdpSocket);
 
@@ -175,16 +162,14 @@ impl Attacker {
             .is_some()
     }
 
-    /// The same in DTLS 1.3 (RFC 9147 §5), which of the clients here only dimpl supports.
+    /// The same in DTLS 1.3 (RFC 9147 §5).
     pub fn begin_handshake_13(&self, config: &Config, timeout: Duration) -> bool {
         self.discard_received();
-        let (mut client, mut outputs) = Client::connect(config, now()).unwrap();
+        let (mut client, mut outputs) = Client::connect(config, now());
         // HelloRetryRequest, then ServerHello. The server's flight is not answered.
         for _ in 0..2 {
-            for output in outputs {
-                if let Output::Transmit(datagram) = output {
-                    self.send(&datagram);
-                }
+            for datagram in datagrams(outputs) {
+                self.send(&datagram);
             }
             let server_hello = |it: &[u8]| it.get(MESSAGE) == Some(&SERVER_HELLO);
             let Some(answer) = self.receive_matching(timeout, server_hello) else {
@@ -199,25 +184,16 @@ impl Attacker {
     /// far.
     pub fn handshake(&self, config: &Config, complete: bool, timeout: Duration) -> bool {
         self.discard_received();
-        let (mut client, mut outputs) = Client::connect(config, now()).unwrap();
+        let (mut client, mut outputs) = Client::connect(config, now());
         loop {
             let is_connected = outputs.contains(&Output::Connected);
-            let mut datagrams: Vec<_> = outputs
-                .into_iter()
-                .filter_map(|output| match output {
-                    Output::Transmit(datagram) => Some(datagram),
-                    Output::ServerCertificate(_)
-                    | Output::Connected
-                    | Output::Plaintext(_)
-                    | Output::CloseNotify => None,
-                })
-                .collect();
+            let mut flight = datagrams(outputs);
             // A ClientHello is one datagram; a flight with a long certificate is several.
-            let is_flight = datagrams.len() > 1;
+            let is_flight = flight.len() > 1;
             if is_flight && !complete {
-                datagrams.pop();
+                flight.pop();
             }
-            for datagram in &datagrams {
+            for datagram in &flight {
                 self.send(datagram);
             }
             if is_connected || (is_flight && !complete) {

@@ -1,16 +1,25 @@
 //! A device with a DTLS session by `coap_client`: cheap enough for thousands of sessions.
 
+use crate::TIMEOUT;
 use crate::certificates::Identity;
 use crate::coap::{ACK, CON, Message};
 use crate::process::now;
 use coap_client::dtls::{self, Config, Output};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
+
+/// How many Confirmable messages are remembered.
+const REMEMBERED: usize = 64;
 
 /// An established session.
 pub struct Client {
     dtls: dtls::Client,
     socket: UdpSocket,
+    /// The Message IDs of the latest Confirmable messages, oldest first. On a busy machine the gateway sends one again before
+    /// it has read the acknowledgement.
+    received: VecDeque<u16>,
 }
 
 impl Client {
@@ -22,7 +31,11 @@ impl Client {
         let half_a_second = Some(Duration::from_millis(500));
         socket.set_read_timeout(half_a_second).unwrap();
         let (dtls, outputs) = dtls::Client::connect(&config, now()).unwrap();
-        let mut client = Client { dtls, socket };
+        let mut client = Client {
+            dtls,
+            socket,
+            received: VecDeque::new(),
+        };
         client.transmit(&outputs);
         for _ in 0..100 {
             if client.next().contains(&Output::Connected) {
@@ -34,8 +47,11 @@ impl Client {
 
     fn transmit(&self, outputs: &[Output]) {
         for output in outputs {
-            if let Output::Transmit(datagram) = output {
-                self.socket.send(datagram).unwrap();
+            if let Output::Transmit(datagram) = output
+                && let Err(error) = self.socket.send(datagram)
+            {
+                // The gateway has ended. What it has sent before is still to be read.
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
             }
         }
     }
@@ -59,14 +75,16 @@ impl Client {
         self.transmit(&outputs);
     }
 
-    /// The next message with a code. A Confirmable one is acknowledged.
+    /// The next message with a code. A Confirmable one is acknowledged; one that comes again is acknowledged again, and not
+    /// returned (RFC 7252 §4.5).
     pub fn receive(&mut self) -> Message {
         self.receive_or_close().expect("an open session")
     }
 
     /// The same, or `None` if the gateway has closed the session.
     pub fn receive_or_close(&mut self) -> Option<Message> {
-        for _ in 0..60 {
+        let deadline = now() + TIMEOUT;
+        while now() < deadline {
             for output in self.next() {
                 if output == Output::CloseNotify {
                     return None;
@@ -75,19 +93,31 @@ impl Client {
                     continue;
                 };
                 let message = Message::decode(&bytes);
-                if message.kind == CON {
-                    let id = message.id;
-                    self.send(&Message {
-                        kind: ACK,
-                        id,
-                        ..Message::default()
-                    });
+                if message.kind == CON && !self.acknowledge(message.id) {
+                    continue;
                 }
                 if message.code != 0 {
                     return Some(message);
                 }
             }
         }
-        panic!("no message in half a minute");
+        panic!("no message in {TIMEOUT:?}");
+    }
+
+    /// Acknowledges a Confirmable message. Returns whether it is a new one.
+    fn acknowledge(&mut self, id: u16) -> bool {
+        self.send(&Message {
+            kind: ACK,
+            id,
+            ..Message::default()
+        });
+        if self.received.contains(&id) {
+            return false;
+        }
+        self.received.push_back(id);
+        if self.received.len() > REMEMBERED {
+            self.received.pop_front();
+        }
+        true
     }
 }

@@ -1,7 +1,7 @@
 //! Support of the integration tests: certificates, the real binary, a simulated ThingsBoard, and devices.
 //!
-//! [`device::Device`] shares no code with the gateway, neither DTLS nor CoAP. [`client::Client`] and [`attacker`] use
-//! `coap_client`'s DTLS, for many sessions and for DTLS 1.3; their CoAP is [`coap`], too.
+//! [`device::Device`] shares no code with the gateway, neither DTLS nor CoAP. [`client::Client`] uses `coap_client`'s DTLS, for
+//! many sessions, and [`attacker`] [`dtls`], which has every version; their CoAP is [`coap`], too.
 #![allow(dead_code, reason = "each test program uses its part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -17,9 +17,11 @@ pub mod attacker;
 pub mod browser;
 pub mod certificates;
 pub mod client;
+pub mod closed_port;
 pub mod coap;
 pub mod demo;
 pub mod device;
+pub mod dtls;
 pub mod fleet;
 pub mod libcoap;
 pub mod library;

@@ -38,6 +38,7 @@ pub(super) fn expose(scrape: &mut Scrape, coap: &Counters) {
         bodies_over_budget,
         pings_sent,
         pings_unanswered,
+        path_proofs_refused,
         // coaps_gateway_requests_refused
         too_many_exchanges: _,
         // coaps_gateway_observation_events
@@ -67,6 +68,7 @@ pub(super) fn expose(scrape: &mut Scrape, coap: &Counters) {
             ("response_too_large", response_too_large),
             ("ping_sent", pings_sent),
             ("ping_unanswered", pings_unanswered),
+            ("path_proof_refused", path_proofs_refused),
         ],
     );
     scrape.counter(

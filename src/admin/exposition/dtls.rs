@@ -47,6 +47,8 @@ pub(super) fn expose(
         malformed_hellos,
         moved,
         unproven_path_dropped,
+        unproven_path_expired,
+        unproven_paths_full,
         hellos_while_closed,
     } = *dtls;
     scrape.gauge(
@@ -116,6 +118,8 @@ pub(super) fn expose(
             ("engine_failure", engine_failures),
             ("malformed_hello", malformed_hellos),
             ("unproven_path", unproven_path_dropped),
+            ("unproven_path_expired", unproven_path_expired),
+            ("unproven_paths_full", unproven_paths_full),
             ("draining", hellos_while_closed),
             ("device_share", outside.over_share),
         ],

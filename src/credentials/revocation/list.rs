@@ -11,17 +11,22 @@ use x509_parser::x509::X509Name;
 
 /// A number of at most 20 octets: a serial number (RFC 5280 §4.1.2.2) or a CRL number (§5.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Serial([u8; 20]);
+pub(in crate::credentials) struct Serial([u8; 20]);
 
 impl Serial {
     /// From the octets of an INTEGER; `None` if it has more than 20.
-    pub(super) fn of(octets: &[u8]) -> Option<Self> {
+    pub(in crate::credentials) fn of(octets: &[u8]) -> Option<Self> {
         let leading = octets.iter().take_while(|&&octet| octet == 0).count();
         let octets = octets.get(leading..)?;
         let mut number = [0; 20];
         let from = number.len().checked_sub(octets.len())?;
         number.get_mut(from..)?.copy_from_slice(octets);
         Some(Serial(number))
+    }
+
+    /// Right-aligned.
+    pub(in crate::credentials) fn octets(&self) -> &[u8; 20] {
+        &self.0
     }
 }
 

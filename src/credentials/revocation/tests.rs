@@ -1,5 +1,5 @@
 use super::*;
-use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
+use crate::credentials::tests::{Authority, NOW, at, authority_params, params};
 use crate::credentials::{CertificateError, ClientPolicy, Moment, Validity};
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope,
@@ -500,39 +500,6 @@ fn more_lists_or_entries_than_the_bounds_are_rejected() {
     assert_eq!(read(2).map(|list| list.serials()).ok(), Some(2));
     let fault = read(1).map(|list| list.serials()).unwrap_err().1;
     assert_eq!(fault, ListFault::TooManyRevoked);
-}
-
-#[test]
-fn reverification_checks_everything_but_the_leafs_own_period() {
-    let (ours, theirs) = (Authority::root("ours"), Authority::root("theirs"));
-    let device = leaf(&ours, 7);
-    let mut policy = trusting(&ours.pem);
-    assert!(policy.verifies_chains());
-    for now in [0, NOW - 2 * YEAR, NOW, NOW + 2 * YEAR] {
-        assert_eq!(policy.reverify_leaf(&device, at(now)), Ok(()));
-        let other = policy.reverify_leaf(&leaf(&theirs, 7), at(now));
-        assert_eq!(other, Err(CertificateError::UnknownIssuer));
-    }
-    let before = policy.clone();
-    policy.add_revocation_lists(&list_of(&ours, &[7])).unwrap();
-    for now in [NOW, NOW + 2 * YEAR] {
-        assert_eq!(
-            policy.reverify_leaf(&device, at(now)),
-            Err(CertificateError::Revoked)
-        );
-        assert_eq!(
-            before.reverify_leaf(&device, at(now)),
-            Ok(()),
-            "a clone is independent"
-        );
-    }
-    // An intermediate's period is checked, as in a handshake.
-    let mut short = authority_params("short");
-    short.not_after = date_time_ymd(2025, 6, 1);
-    let intermediate = Authority::with(short, &ours);
-    let file = format!("{}{}", ours.pem, intermediate.pem);
-    let verdict = trusting(&file).reverify_leaf(&intermediate.issue(&params("meter")), at(NOW));
-    assert_eq!(verdict, Err(CertificateError::IssuerNotValid));
 }
 
 #[test]

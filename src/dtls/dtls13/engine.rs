@@ -1,4 +1,4 @@
-//! The DTLS engine: a wrapper of `dimpl`, which is named in this file and its submodules only.
+//! The DTLS engine: a wrapper of `dimpl`, which is named in this file only. Its submodules take the library's traits from here.
 //!
 //! An engine serves one peer. It does no I/O and reads no clock; every call returns all outputs of the engine as a list of
 //! [`EngineOutput`]s, because a full transmit queue would be fatal to it. Every [`EngineError`] is fatal to its engine.
@@ -12,12 +12,14 @@ use super::cookie::Cookie;
 use super::inbound::LARGEST_CERTIFICATE_MESSAGE;
 use super::supported::Supported;
 use crate::credentials::ServerCredentials;
+use crate::dtls::Parameters;
 use crate::dtls::handshakes::Buffered;
 use crate::dtls::record::alert;
-use crate::dtls::{Parameters, Versions};
 use crate::shown::Shown;
-use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
-use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm};
+#[cfg(test)]
+pub(in crate::dtls) use cached_ciphers::tests::opened_as;
+use crypto::{CryptoProvider, HashAlgorithm, HmacProvider, aws_lc_rs::default_provider};
+use dimpl::{Config, CryptoError, CryptoOperation, Dtls, DtlsCertificate, crypto};
 use keys::{Key, KeyRegistry};
 use plaintext_filter::PlaintextFilter;
 use stand_in::{Hashes, Signatures, StandIn};
@@ -33,7 +35,7 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Output buffer in bytes: received plaintext may be larger than our MTU.
 const BUFFER: usize = 4 * 1024;
-/// Records that the engine may queue in DTLS 1.3: two of a Certificate message in three records, two that are out of order
+/// Records that the engine may queue: two of a Certificate message in three records, two that are out of order
 /// (`plaintext_filter` ensures that), and one slot for the record that is due, without which the handshake would fail. Each
 /// costs ten kilobytes, however small it is.
 const MAX_QUEUED_DATAGRAMS: usize = 5;
@@ -42,20 +44,14 @@ const MAX_QUEUED_DATAGRAMS: usize = 5;
 #[derive(Clone)]
 pub(crate) struct Settings {
     config: Arc<Config>,
-    /// For clients, which may have to send a long certificate in many datagrams.
-    #[cfg(test)]
-    client_config: Arc<Config>,
     certificate: Vec<u8>,
     key: Arc<Key>,
-    versions: Versions,
 }
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The certificate is long, and the key is secret.
-        f.debug_struct("Settings")
-            .field("versions", &self.versions)
-            .finish_non_exhaustive()
+        f.debug_struct("Settings").finish_non_exhaustive()
     }
 }
 
@@ -94,37 +90,29 @@ impl Settings {
         credentials: &ServerCredentials,
         parameters: &Parameters,
     ) -> Result<Settings, SettingsError> {
-        let config = || {
-            Config::builder()
-                .with_crypto_provider(cached_ciphers::with_cached_ciphers(CryptoProvider {
-                    key_provider: &KeyRegistry,
-                    hmac_provider: &CookieHmac,
-                    hash_provider: &Hashes,
-                    signature_verification: &Signatures,
-                    ..default_provider()
-                }))
-                .mtu(parameters.mtu)
-                .require_client_certificate(true)
-                .use_server_cookie(true)
-                .flight_start_rto(FLIGHT_TIMEOUT)
-                .flight_retries(FLIGHT_RETRIES)
-                .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
-        };
         let rejected = |error: dimpl::Error| SettingsError(error.to_string());
-        #[cfg(test)]
-        let client_config = config().max_queue_tx(64).build().map_err(rejected)?;
-        let config = config()
+        let config = Config::builder()
+            .with_crypto_provider(cached_ciphers::with_cached_ciphers(CryptoProvider {
+                key_provider: &KeyRegistry,
+                hmac_provider: &CookieHmac,
+                hash_provider: &Hashes,
+                signature_verification: &Signatures,
+                ..default_provider()
+            }))
+            .mtu(parameters.mtu)
+            .require_client_certificate(true)
+            .use_server_cookie(true)
+            .flight_start_rto(FLIGHT_TIMEOUT)
+            .flight_retries(FLIGHT_RETRIES)
+            .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
             .max_queue_rx(MAX_QUEUED_DATAGRAMS)
             .build()
             .map_err(rejected)?;
         let key = Key::parse(&credentials.ecdsa.private_key);
         Ok(Settings {
             config: Arc::new(config),
-            #[cfg(test)]
-            client_config: Arc::new(client_config),
             certificate: credentials.certificate().to_vec(),
             key: key.map_err(|error| SettingsError(error.to_string()))?,
-            versions: parameters.versions,
         })
     }
 
@@ -139,15 +127,15 @@ impl Settings {
     }
 }
 
-/// The DTLS state of one peer.
+/// The server's DTLS state for one client.
 pub(crate) struct Engine {
     dtls: Box<Dtls>,
     next_timeout: Option<Instant>,
-    /// Kept alive because the engine may load it again once it knows the client's version, and panics without it.
+    /// Kept alive because the engine may load it again, and panics without it.
     _key: Arc<Key>,
     /// The stateless cookie of its client, until the client returns it.
     cookie: Option<Box<Cookie>>,
-    /// Filters decrypted records. Servers only.
+    /// Filters decrypted records.
     filter: Option<Box<PlaintextFilter>>,
     /// The client's Certificate message, until its certificate is taken.
     stand_in: Option<Box<StandIn>>,
@@ -155,25 +143,35 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Creates a server that waits for a ClientHello.
-    pub(crate) fn server(settings: &Settings, now: Instant) -> Result<Engine, EngineError> {
+    /// Waits for a ClientHello.
+    pub(crate) fn new(settings: &Settings, now: Instant) -> Result<Engine, EngineError> {
         guarded(|| {
-            let versions = Versions::Only13;
-            let mut engine = Engine::new(settings, settings.config.clone(), versions, now);
-            engine.filter = Some(Box::default());
-            Ok(engine)
+            let certificate = DtlsCertificate {
+                certificate: settings.certificate.clone(),
+                private_key: settings.key.handle(),
+            };
+            let dtls = Dtls::new_13(settings.config.clone(), certificate, now);
+            Ok(Engine {
+                dtls: Box::new(dtls),
+                next_timeout: None,
+                _key: settings.key.clone(),
+                cookie: None,
+                filter: Some(Box::default()),
+                stand_in: None,
+                is_connected: false,
+            })
         })
     }
 
-    /// Creates a server whose client was sent this cookie for these hellos and returns it next. The engine's replies to them
-    /// are discarded: equal ones were sent already.
-    pub(crate) fn server_after_cookie(
+    /// For a client that was sent this cookie for these hellos and returns it next. The engine's replies to them are
+    /// discarded: equal ones were sent already.
+    pub(crate) fn after_cookie(
         settings: &Settings,
         now: Instant,
         cookie: Cookie,
         hellos: &[Vec<u8>],
     ) -> Result<Engine, EngineError> {
-        let mut engine = Engine::server(settings, now)?;
+        let mut engine = Engine::new(settings, now)?;
         engine.cookie = Some(Box::new(cookie));
         for hello in hellos {
             engine
@@ -188,45 +186,6 @@ impl Engine {
         self.cookie.take().map(|cookie| *cookie)
     }
 
-    /// Creates a client. The outputs contain its ClientHello.
-    #[cfg(test)]
-    pub(crate) fn client(
-        settings: &Settings,
-        now: Instant,
-    ) -> Result<(Engine, Vec<EngineOutput>), EngineError> {
-        guarded(|| {
-            let config = settings.client_config.clone();
-            let mut engine = Engine::new(settings, config, settings.versions, now);
-            engine.dtls.set_active(true);
-            Ok(engine)
-        })
-        .and_then(|mut engine| {
-            let outputs = engine.handle_timeout(now)?;
-            Ok((engine, outputs))
-        })
-    }
-
-    fn new(settings: &Settings, config: Arc<Config>, versions: Versions, now: Instant) -> Engine {
-        let certificate = DtlsCertificate {
-            certificate: settings.certificate.clone(),
-            private_key: settings.key.handle(),
-        };
-        let dtls = match versions {
-            Versions::Only12 => Dtls::new_12(config, certificate, now),
-            Versions::Only13 => Dtls::new_13(config, certificate, now),
-            Versions::Both => Dtls::new_auto(config, certificate, now),
-        };
-        Engine {
-            dtls: Box::new(dtls),
-            next_timeout: None,
-            _key: settings.key.clone(),
-            cookie: None,
-            filter: None,
-            stand_in: None,
-            is_connected: false,
-        }
-    }
-
     /// What it buffers of a handshake.
     pub(in crate::dtls) fn buffered(&self) -> Buffered {
         let filter = self.filter.as_ref();
@@ -235,8 +194,8 @@ impl Engine {
         buffered
     }
 
-    /// Handles a datagram of the peer. With an error come outputs that should still be sent. A server's engine gets one
-    /// record at a time, from [`inbound`](super::inbound).
+    /// Handles a datagram of the peer. With an error come outputs that should still be sent. The engine gets one record
+    /// at a time, from [`inbound`](super::inbound).
     pub(crate) fn receive(
         &mut self,
         now: Instant,
@@ -244,23 +203,15 @@ impl Engine {
     ) -> Result<Vec<EngineOutput>, (EngineError, Vec<EngineOutput>)> {
         let cookie = CookieOverride::new(self.cookie.as_deref());
         plaintext_filter::activate(self.filter.take());
-        let mut outcome = self.run(|dtls| {
+        let outcome = self.run(|dtls| {
             dtls.handle_timeout(now)?;
             dtls.handle_packet(datagram)
         });
         self.filter = plaintext_filter::deactivate();
         drop(cookie);
-        if let Some(filter) = &mut self.filter {
-            let was_rejected = filter.take_rejected();
-            if let Some(reason) = filter.take_fatal() {
-                let alert = Some(alert::BAD_CERTIFICATE);
-                return Err((EngineError { reason, alert }, Vec::new()));
-            }
-            // RFC 6347 §4.1.2.7: a record that is not authentic is dropped. Between a client's ChangeCipherSpec and its
-            // Finished the engine reports an error instead; apart from the returned record buffer its state is unchanged.
-            if was_rejected && self.version() == "1.2" {
-                outcome = Ok(());
-            }
+        if let Some(reason) = self.filter.as_mut().and_then(|filter| filter.take_fatal()) {
+            let alert = Some(alert::BAD_CERTIFICATE);
+            return Err((EngineError { reason, alert }, Vec::new()));
         }
         let outputs = guarded(|| Ok(self.drain()));
         match (outcome, outputs) {
@@ -279,16 +230,9 @@ impl Engine {
         guarded(|| Ok(self.drain()))
     }
 
-    /// Whether the client's certificate is stored here.
-    pub(crate) fn has_certificate(&self) -> bool {
-        self.stand_in.is_some()
-    }
-
-    /// Takes the client's certificate, if it is stored here. Only after the handshake: that needs it.
-    pub(crate) fn take_certificate(&mut self) -> Option<Vec<u8>> {
-        self.stand_in
-            .take()
-            .map(|stand_in| stand_in.leaf().to_vec())
+    /// Drops the client's certificate, if it is stored here. Only after the handshake: that needs it.
+    pub(crate) fn drop_certificate(&mut self) {
+        self.stand_in = None;
     }
 
     /// Runs the engine, with the stand-in active for its crypto provider.
@@ -314,34 +258,6 @@ impl Engine {
         })
     }
 
-    /// Encrypts records of any content type, as a hostile peer would send them.
-    #[cfg(test)]
-    pub(in crate::dtls) fn send_as(
-        &mut self,
-        now: Instant,
-        content_type: u8,
-        content: &[u8],
-    ) -> Vec<Vec<u8>> {
-        cached_ciphers::tests::SEALED_AS.set(Some(content_type));
-        let outputs = self.send(now, content);
-        cached_ciphers::tests::SEALED_AS.set(None);
-        let of_12 = |datagram: &mut Vec<u8>| {
-            if datagram[0] >> 5 == 0 {
-                datagram[0] = content_type;
-            }
-        };
-        let outputs = outputs.unwrap().into_iter();
-        outputs
-            .filter_map(|output| match output {
-                EngineOutput::Transmit(mut datagram) => {
-                    of_12(&mut datagram);
-                    Some(datagram)
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
     /// Ends the session with a close_notify.
     pub(crate) fn close(&mut self) -> Result<Vec<EngineOutput>, EngineError> {
         guarded(|| {
@@ -353,15 +269,6 @@ impl Engine {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next_timeout
-    }
-
-    /// "1.2", "1.3", or "?" before the version is negotiated.
-    pub(crate) fn version(&self) -> &'static str {
-        match self.dtls.protocol_version() {
-            Some(dimpl::ProtocolVersion::DTLS1_2) => "1.2",
-            Some(dimpl::ProtocolVersion::DTLS1_3) => "1.3",
-            _ => "?",
-        }
     }
 
     /// Collects the engine's outputs. The buffers are on the stack: allocations of their size would fragment the heap.
@@ -496,11 +403,6 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Engine
 fn engine_error(error: dimpl::Error) -> EngineError {
     use dimpl::{Error, SecurityError};
     let alert = match &error {
-        // RFC 7627 §5.3: the engine requires extended master secret, but sends no alert.
-        Error::SecurityError(
-            SecurityError::ExtendedMasterSecretNotNegotiated
-            | SecurityError::NoMutuallyAcceptableCipherSuite,
-        ) => Some(alert::HANDSHAKE_FAILURE),
         // RFC 9147 §5.1. The client may have received a reply to a forged hello.
         Error::SecurityError(SecurityError::InvalidCookieInClientHello) => {
             Some(alert::ILLEGAL_PARAMETER)

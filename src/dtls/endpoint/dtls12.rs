@@ -2,12 +2,13 @@
 
 use super::Endpoint;
 use super::establishing::Handshaken;
-use crate::credentials::{CertificateError, ClientPolicy};
+use crate::credentials::{AuthorityPaths, CertificateError, ClientPolicy, KnownClient};
+use crate::device::CertificateId;
 use crate::dtls::HandshakeFailure;
 use crate::dtls::connection::Engine as Established;
 use crate::dtls::handshakes::{Dtls12, Engine, HalfOpen, HandshakeId};
 use crate::dtls::path::Path;
-use crate::dtls::resumption::{Known, VERIFIED_FOR};
+use crate::dtls::resumption::Resumption;
 use crate::timers::Slot;
 use dtls_server::alert::{Alert, AlertDescription};
 use dtls_server::cookie::VerifiedHello;
@@ -15,31 +16,40 @@ use dtls_server::crypto::random::SystemRandom;
 use dtls_server::established;
 use dtls_server::handshake::{ClientVerifier, Complete, Handshake, HandshakeError, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
+use dtls_server::resumption::{Session, Ticket};
 use rustls_pki_types::UnixTime;
 use std::time::Instant;
 
-/// Judges a client's certificates by the policy, and keeps them or what is wrong with them.
+/// Judges a client's certificates by the policy, and keeps what the client is known by, or what is wrong with them.
 struct Judge<'a> {
     policy: &'a ClientPolicy,
-    now: UnixTime,
-    chain: Option<Vec<Vec<u8>>>,
-    refused: Option<(Vec<u8>, CertificateError)>,
+    paths: &'a mut AuthorityPaths,
+    resumption: &'a mut Resumption,
+    now: Instant,
+    unix_time: UnixTime,
+    client: &'a mut Option<KnownClient>,
+    refused: Option<([u8; 32], CertificateError)>,
 }
 
 impl ClientVerifier for Judge<'_> {
     fn verify(&mut self, chain: &[&[u8]]) -> Result<(), AlertDescription> {
-        let leaf = chain.first().copied().unwrap_or_default();
-        match self.policy.verify(chain, self.now) {
-            Ok(needed) => {
-                self.chain = Some(needed.into_iter().map(<[u8]>::to_vec).collect());
+        match self.policy.verify(chain, self.unix_time, self.paths) {
+            Ok(client) => {
+                *self.client = Some(client);
                 Ok(())
             }
             Err(refusal) => {
+                let leaf = chain.first().copied().unwrap_or_default();
                 let alert = AlertDescription(refusal.alert());
-                self.refused = Some((leaf.to_vec(), refusal));
+                self.refused = Some((CertificateId::of(leaf).sha256, refusal));
                 Err(alert)
             }
         }
+    }
+
+    fn ticket(&mut self, session: &Session) -> Option<Ticket> {
+        let client = self.client.as_ref()?;
+        (self.resumption).ticket(self.now, session, client, self.paths)
     }
 }
 
@@ -57,8 +67,11 @@ impl<T> Endpoint<T> {
             return;
         };
         // Whether its client may still come in is decided now, not when it came first.
-        let resumed = self.resumption.find(now, hello);
-        let resumed = resumed.filter(|(_, known)| self.may_resume(now, known));
+        let named = (self.resumption).find(now, hello, &self.settings.dtls12, &self.paths);
+        let resumed = named.filter(|(_, client)| {
+            let verdict = self.policy.verify_again(client, self.unix_time);
+            verdict.is_ok()
+        });
         let start = Start {
             config: &self.settings.dtls12,
             hello: &hello.message,
@@ -85,11 +98,10 @@ impl<T> Endpoint<T> {
             random,
             began: now,
             deadline: now + self.parameters.handshake_timeout,
-            verified_by: self.policy_version,
-            chain: None,
+            client: None,
             engine: Engine::Dtls12(Dtls12 {
                 handshake,
-                resumed: resumed.map(|(_, known)| known.chain),
+                resumed: resumed.map(|(_, client)| client),
                 connection_id: connection_id.clone(),
             }),
             timer: Slot::default(),
@@ -97,18 +109,6 @@ impl<T> Endpoint<T> {
         let abandoned = self.index.add_proven(path, &connection_id, id);
         self.proven(id, abandoned);
         self.settle12(now, id, None);
-    }
-
-    /// Whether the policy still accepts the client of a session.
-    fn may_resume(&self, now: Instant, known: &Known) -> bool {
-        let chain = known.chain.certificates();
-        let age = now.saturating_duration_since(known.verified_at);
-        let is_verified = known.verified_by == self.policy_version && age < VERIFIED_FOR;
-        match (is_verified, chain.first()) {
-            // Most of what a resumption would cost is the signature of its certificate.
-            (true, Some(leaf)) => self.policy.verify_period(leaf, self.unix_time).is_ok(),
-            _ => self.policy.verify(&chain, self.unix_time).is_ok(),
-        }
     }
 
     /// Why a hello with a valid cookie did not begin a handshake.
@@ -127,25 +127,25 @@ impl<T> Endpoint<T> {
 
     /// Passes a datagram to a handshake.
     pub(super) fn feed12(&mut self, now: Instant, id: HandshakeId, datagram: &[u8]) {
-        let mut judge = Judge {
-            policy: &self.policy,
-            now: self.unix_time,
-            chain: None,
-            refused: None,
-        };
         let Some(half_open) = self.handshakes.get_mut(id) else {
             return;
         };
         let Engine::Dtls12(dtls12) = &mut half_open.engine else {
             return;
         };
+        let mut judge = Judge {
+            policy: &self.policy,
+            paths: &mut self.paths,
+            resumption: &mut self.resumption,
+            now,
+            unix_time: self.unix_time,
+            client: &mut half_open.client,
+            refused: None,
+        };
         let discarded = dtls12.handshake.receive(now, datagram, &mut judge);
+        let refused = judge.refused;
         self.counters.records_not_due += u64::try_from(discarded.len()).unwrap_or(u64::MAX);
-        if let Some(chain) = judge.chain {
-            half_open.chain = Some(chain);
-            half_open.verified_by = self.policy_version;
-        }
-        self.settle12(now, id, judge.refused);
+        self.settle12(now, id, refused);
     }
 
     /// The timer of a handshake has fired.
@@ -179,7 +179,7 @@ impl<T> Endpoint<T> {
         &mut self,
         now: Instant,
         id: HandshakeId,
-        refused: Option<(Vec<u8>, CertificateError)>,
+        refused: Option<([u8; 32], CertificateError)>,
     ) {
         let Some(half_open) = self.handshakes.get_mut(id) else {
             return;
@@ -226,18 +226,17 @@ impl<T> Endpoint<T> {
         let Some(half_open) = self.take_handshake(id) else {
             return;
         };
-        let chain = match (half_open.engine, is_resumed) {
+        let client = match (half_open.engine, is_resumed) {
             (Engine::Dtls12(dtls12), true) => dtls12.resumed,
-            _ => (half_open.chain).and_then(|chain| self.intermediates.keep(chain)),
+            _ => half_open.client,
         };
-        let handshaken = Handshaken {
+        let mut handshaken = Handshaken {
             path: half_open.path,
             random: half_open.random,
             began: half_open.began,
-            verified_by: half_open.verified_by,
-            chain,
+            client,
         };
-        let mut allowed = match self.judge_completed(&handshaken) {
+        let mut allowed = match self.judge_completed(&mut handshaken) {
             Ok(allowed) => allowed,
             Err((failure, alert)) => {
                 // The client has our Finished: it is told under the session's keys.

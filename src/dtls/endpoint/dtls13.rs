@@ -2,6 +2,7 @@
 
 use super::Endpoint;
 use super::establishing::Handshaken;
+use crate::device::CertificateId;
 use crate::dtls::connection::Engine as Established;
 use crate::dtls::dtls13::Dtls13;
 use crate::dtls::dtls13::engine::{EngineError, EngineOutput};
@@ -137,17 +138,8 @@ impl<T> Endpoint<T> {
                 (EngineOutput::Transmit(datagram), Owner::Session(id)) => {
                     self.transmit_to(id, datagram);
                 }
-                (EngineOutput::PeerCertificate(leaf), Owner::Handshake(id)) => {
-                    let verified_by = self.policy_version;
-                    if let Some(handshake) = self.handshakes.get_mut(id)
-                        && let Engine::Dtls13(dtls13) = &handshake.engine
-                    {
-                        // A long one is stored by the engine already.
-                        let is_stored = dtls13.engine.has_certificate();
-                        handshake.chain = (!is_stored).then(|| vec![leaf]);
-                        handshake.verified_by = verified_by;
-                    }
-                }
+                // It is judged already.
+                (EngineOutput::PeerCertificate(_), _) => {}
                 (EngineOutput::Connected, Owner::Handshake(id)) => match self.complete13(now, id) {
                     Some(session) => *owner = Owner::Session(session),
                     None => return,
@@ -167,8 +159,7 @@ impl<T> Endpoint<T> {
                     self.fail_handshake(id, failure);
                 }
                 (EngineOutput::Plaintext(_), Owner::Handshake(_))
-                | (EngineOutput::PeerCertificate(_) | EngineOutput::Connected, Owner::Session(_)) =>
-                    {}
+                | (EngineOutput::Connected, Owner::Session(_)) => {}
             }
         }
         match *owner {
@@ -181,16 +172,24 @@ impl<T> Endpoint<T> {
     /// the handshake complete. Whether it is accepted.
     fn judge13(&mut self, id: HandshakeId, outputs: &[EngineOutput]) -> bool {
         for output in outputs {
-            if let EngineOutput::PeerCertificate(leaf) = output
-                && let Err(refusal) = self.policy.verify(&[leaf.as_slice()], self.unix_time)
-            {
-                self.alert13(id, refusal.alert());
-                let failure = HandshakeFailure::CertificateRefused {
-                    certificate: leaf.clone(),
-                    refusal,
-                };
-                self.fail_handshake(id, failure);
-                return false;
+            let EngineOutput::PeerCertificate(leaf) = output else {
+                continue;
+            };
+            match (self.policy).verify(&[leaf.as_slice()], self.unix_time, &mut self.paths) {
+                Ok(client) => {
+                    if let Some(handshake) = self.handshakes.get_mut(id) {
+                        handshake.client = Some(client);
+                    }
+                }
+                Err(refusal) => {
+                    self.alert13(id, refusal.alert());
+                    let failure = HandshakeFailure::CertificateRefused {
+                        certificate: CertificateId::of(leaf).sha256,
+                        refusal,
+                    };
+                    self.fail_handshake(id, failure);
+                    return false;
+                }
             }
         }
         true
@@ -244,16 +243,14 @@ impl<T> Endpoint<T> {
         let Engine::Dtls13(mut dtls13) = half_open.engine else {
             return None;
         };
-        let stored = dtls13.engine.take_certificate();
-        let chain = half_open.chain.or(stored.map(|leaf| vec![leaf]));
-        let handshaken = Handshaken {
+        dtls13.engine.drop_certificate();
+        let mut handshaken = Handshaken {
             path: half_open.path,
             random: half_open.random,
             began: half_open.began,
-            verified_by: half_open.verified_by,
-            chain: chain.and_then(|chain| self.intermediates.keep(chain)),
+            client: half_open.client,
         };
-        match self.judge_completed(&handshaken) {
+        match self.judge_completed(&mut handshaken) {
             Ok(allowed) => {
                 dtls13.inbound.established();
                 let engine = Established::Dtls13(Box::new(dtls13));

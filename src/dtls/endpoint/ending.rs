@@ -135,6 +135,11 @@ impl<T> Endpoint<T> {
         };
         self.ended += 1;
         self.timers.disarm(id, &mut connection.timer);
+        if let Some(unproven) = connection.unproven.take() {
+            for number in unproven.into_waiting() {
+                self.waiting.remove(number);
+            }
+        }
         let connection_id = connection.connection_id();
         self.index
             .remove_session(connection.path, connection_id, id);

@@ -1,10 +1,9 @@
 //! A complete handshake becomes an established session, and takes the place of a former one.
 
 use super::Endpoint;
-use crate::credentials::{CertificateError, ClientChain};
+use crate::credentials::{KnownClient, Period, Verified};
 use crate::dtls::connection::{CertificateTag, Connection, Engine, Fresh};
 use crate::dtls::path::{Path, SessionId};
-use crate::dtls::resumption::Known;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
@@ -18,61 +17,62 @@ pub(super) struct Handshaken {
     pub(super) path: Path,
     pub(super) random: [u8; 32],
     pub(super) began: Instant,
-    /// The version of the policy that accepted the certificate.
-    pub(super) verified_by: u32,
-    pub(super) chain: Option<ClientChain>,
+    pub(super) client: Option<KnownClient>,
 }
 
 /// A session that may be established.
 pub(super) struct Allowed {
-    pub(super) chain: ClientChain,
+    client: KnownClient,
     /// To resume it by.
     pub(super) resumable: Option<ResumableSession>,
-    certificate: CertificateTag,
     replaced: Option<SessionId>,
+}
+
+/// A session of DTLS 1.2, to store it.
+#[derive(Debug)]
+pub struct Exported<'a> {
+    /// The addresses of the client and of ours.
+    pub path: Path,
+    /// See [`Association::export`].
+    pub association: &'a Association,
+    /// The validity period of the client's certificate.
+    pub period: Period,
+    /// How that was verified.
+    pub verified: Option<&'a Verified>,
 }
 
 impl<T> Endpoint<T> {
     /// Whether a complete handshake may become a session. Otherwise, why not, and the alert for it.
     pub(super) fn judge_completed(
         &mut self,
-        handshaken: &Handshaken,
+        handshaken: &mut Handshaken,
     ) -> Result<Allowed, (HandshakeFailure, AlertDescription)> {
-        let Some(chain) = &handshaken.chain else {
+        let Some(client) = handshaken.client.take() else {
             // Without a certificate there is no device.
             let alert = AlertDescription::HANDSHAKE_FAILURE;
             return Err((HandshakeFailure::NoCertificate, alert));
         };
-        // The policy may have changed between Certificate and Finished: a client must not evade a revocation by delay.
-        if handshaken.verified_by != self.policy_version
-            && let Err(refusal) = self.verify_again(chain)
-        {
+        // The policy may have changed since the client's Certificate, or its ClientHello if it resumes a session: it must not
+        // evade a revocation by delay.
+        if let Err(refusal) = self.policy.verify_again(&client, self.unix_time) {
             let alert = AlertDescription(refusal.alert());
-            let certificate = chain.leaf().to_vec();
             let failure = HandshakeFailure::CertificateRefused {
-                certificate,
+                certificate: client.id.sha256,
                 refusal,
             };
             return Err((failure, alert));
         }
-        let certificate = CertificateTag::of(chain.leaf());
-        let replaced = self.replaced_by(handshaken.path, certificate);
+        let replaced = self.replaced_by(handshaken.path, CertificateTag::of(&client.id));
         if self.established() >= self.parameters.sessions && replaced.is_none() {
             self.counters.sessions_full += 1;
             let alert = AlertDescription::INTERNAL_ERROR;
             return Err((HandshakeFailure::SessionsFull, alert));
         }
         Ok(Allowed {
-            chain: chain.clone(),
+            client,
             resumable: None,
-            certificate,
             replaced,
         })
-    }
-
-    fn verify_again(&self, chain: &ClientChain) -> Result<(), CertificateError> {
-        let path = self.policy.verify(&chain.certificates(), self.unix_time);
-        path.map(drop)
     }
 
     /// The session that a new one on this path replaces. One with a connection ID is found without its path, on which
@@ -103,29 +103,17 @@ impl<T> Endpoint<T> {
             Engine::Dtls12(_) => "1.2",
             Engine::Dtls13(_) => "1.3",
         };
-        drop(handshaken.chain);
-        let is_chain_kept = self.policy.verifies_chains();
-        let kept = is_chain_kept.then(|| allowed.chain.clone());
-        let is_small = self.resumption.keeps(&allowed.chain);
-        let resumable = allowed.resumable.filter(|_| is_small).map(|session| {
-            // By the policy as it is now: see `judge_completed`.
-            let known = Known {
-                chain: allowed.chain.clone(),
-                verified_by: self.policy_version,
-                verified_at: now,
-            };
-            (session, known)
-        });
-        // A large one is not copied if nothing else has it.
-        let certificate = allowed.chain.into_leaf();
+        let client = allowed.client;
+        let resumable = allowed.resumable.map(|session| (session, client.clone()));
         let connection = Connection {
             engine,
             path,
             unproven: None,
             deadline: now + self.parameters.session_idle,
             timer: Slot::default(),
-            certificate: allowed.certificate,
-            chain: kept,
+            certificate: CertificateTag::of(&client.id),
+            period: client.period,
+            verified: client.verified,
             fresh: Some(Box::new(Fresh::new(
                 now,
                 &handshaken.random,
@@ -140,7 +128,7 @@ impl<T> Endpoint<T> {
         self.events.push_back(Event::Established {
             session: id,
             path,
-            certificate,
+            certificate: client.id,
             version,
         });
         id
@@ -155,8 +143,8 @@ impl<T> Endpoint<T> {
         id
     }
 
-    /// Goes on with a session of DTLS 1.2 that was established earlier, as if its handshake had completed now. `chain`: its
-    /// client's certificates, its own first. Who imports it has judged them.
+    /// Goes on with a session of DTLS 1.2 that was established earlier, as if its handshake had completed now. Who imports it
+    /// has judged its client.
     ///
     /// `None`: there is no room, or another session has its connection ID or, if it has none, its path; or the connection ID has
     /// another length than those of this endpoint.
@@ -165,10 +153,8 @@ impl<T> Endpoint<T> {
         now: Instant,
         path: Path,
         association: Association,
-        chain: Vec<Vec<u8>>,
+        client: KnownClient,
     ) -> Option<SessionId> {
-        let chain = self.intermediates.keep(chain)?;
-        let certificate = chain.leaf().to_vec();
         let connection_id = association.own_connection_id();
         // Where one without a connection ID was, others with one may have gone.
         let keeps = self.found_by_path(path);
@@ -189,8 +175,9 @@ impl<T> Endpoint<T> {
             unproven: None,
             deadline: now + self.parameters.session_idle,
             timer: Slot::default(),
-            certificate: CertificateTag::of(&certificate),
-            chain: self.policy.verifies_chains().then_some(chain),
+            certificate: CertificateTag::of(&client.id),
+            period: client.period,
+            verified: client.verified,
             fresh: None,
             resumption_id: [0; 32],
         });
@@ -201,17 +188,22 @@ impl<T> Endpoint<T> {
         self.events.push_back(Event::Established {
             session,
             path,
-            certificate,
+            certificate: client.id,
             version: "1.2",
         });
         Some(session)
     }
 
-    /// What a session of DTLS 1.2 is, to store it: see [`Association::export`]. `None` in DTLS 1.3.
-    pub fn export(&self, id: SessionId) -> Option<(Path, &Association)> {
+    /// What a session of DTLS 1.2 is, to store it. `None` in DTLS 1.3.
+    pub fn export(&self, id: SessionId) -> Option<Exported<'_>> {
         let connection = self.sessions.get(id)?;
         match &connection.engine {
-            Engine::Dtls12(association) => Some((connection.path, association)),
+            Engine::Dtls12(association) => Some(Exported {
+                path: connection.path,
+                association,
+                period: connection.period,
+                verified: connection.verified.as_deref(),
+            }),
             Engine::Dtls13(_) => None,
         }
     }

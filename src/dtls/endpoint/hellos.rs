@@ -111,8 +111,7 @@ impl<T> Endpoint<T> {
             return;
         }
         let settings = self.settings.dtls13.as_ref();
-        let engine =
-            settings.and_then(|settings| engine::Engine::server(&settings.engine, now).ok());
+        let engine = settings.and_then(|settings| engine::Engine::new(&settings.engine, now).ok());
         let Some(engine) = engine else {
             self.counters.engine_failures += 1;
             return;
@@ -134,8 +133,7 @@ impl<T> Endpoint<T> {
             random,
             began: now,
             deadline: now + self.parameters.unproven_timeout,
-            verified_by: 0,
-            chain: None,
+            client: None,
             engine: handshakes::Engine::Dtls13(dtls13),
             timer: Slot::default(),
         });

@@ -83,10 +83,7 @@ impl<T> Endpoint<T> {
                 self.move_session(id, path);
             }
             if has_moved || !is_authentic {
-                self.received_from(id, path, datagram.len());
-            }
-            if has_moved {
-                self.challenge(id);
+                self.received_from(now, id, path, datagram.len());
             }
             is_authentic = true;
             let bytes = HEADER + record.connection_id.len() + record.fragment.len();
@@ -138,9 +135,26 @@ impl<T> Endpoint<T> {
         let Engine::Dtls12(association) = &mut connection.engine else {
             return self.send13(now, id, plaintext);
         };
+        if let Some(unproven) = &mut connection.unproven
+            && !unproven.sends(association.overhead().saturating_add(plaintext.len()))
+        {
+            return self.wait(now, id, plaintext);
+        }
+        self.protect_application_data(id, plaintext);
+    }
+
+    /// Protects and sends application data. What the path allows is not asked.
+    pub(super) fn protect_application_data(&mut self, id: SessionId, plaintext: &[u8]) {
+        let Some(connection) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Engine::Dtls12(association) = &mut connection.engine else {
+            return;
+        };
+        let path = connection.path;
         let mut datagram = Vec::new();
         match association.protect(ContentType::APPLICATION_DATA, plaintext, &mut datagram) {
-            Ok(()) => self.transmit_to(id, datagram),
+            Ok(()) => self.transmit(path, datagram),
             Err(ProtectError::NumbersExhausted) => {
                 let reason = ProtectError::NumbersExhausted.to_string();
                 self.end(id, EndReason::Failed(reason));

@@ -135,8 +135,7 @@ impl<T> Endpoint<T> {
             let hello = StatelessHello::parse(datagram, &settings.supported)?;
             let cookie = hello.cookie.try_into().ok()?;
             let previous = hello.previous_hellos();
-            let engine =
-                Engine::server_after_cookie(&settings.engine, now, cookie, &previous).ok()?;
+            let engine = Engine::after_cookie(&settings.engine, now, cookie, &previous).ok()?;
             Some(Dtls13::new(engine, hello.sequence))
         });
         let Some(dtls13) = engine else {

@@ -1,16 +1,16 @@
-//! The demultiplexer with the engine's own client. (With independent clients: `tests/`.)
+//! The demultiplexer with clients of every version. (With real ones: `tests/`.)
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test expects one variant")]
 
 use super::*;
 use crate::credentials::{ServerCredentials, Validity};
 use crate::dtls::admission::History;
-use crate::dtls::dtls13::engine::Settings as ClientSettings;
-use crate::dtls::dtls13::engine::{Engine, EngineOutput};
-use crate::dtls::handshakes::{self, HalfOpen};
+use crate::dtls::tests::client_config;
 use crate::dtls::{HandshakeFailure, Versions};
 use std::net::SocketAddr;
 use std::time::Duration;
+use test_support::dtls as client;
+use test_support::dtls::{Config as ClientConfig, Output, datagrams};
 use zeroize::Zeroizing;
 
 mod bounds;
@@ -18,10 +18,13 @@ mod chains;
 mod cookies;
 mod crowding;
 mod forged;
+mod fragmented;
 mod moving;
 mod refused;
 mod resuming;
 mod sources;
+mod tickets;
+mod unproven;
 mod unregistered;
 mod worst;
 
@@ -46,14 +49,14 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Bench {
     endpoint: Endpoint,
     now: Instant,
-    client: ClientSettings,
+    client: ClientConfig,
     events: Vec<Event>,
     on_its_way: Vec<Transmit>,
 }
 
 struct Client {
     path: Path,
-    engine: Engine,
+    dtls: client::Client,
     connected: bool,
     closed: bool,
     received: Vec<Vec<u8>>,
@@ -64,7 +67,7 @@ impl Bench {
     fn new(parameters: Parameters) -> Bench {
         let settings = Settings::new(&credentials(), &parameters).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
-        let client = ClientSettings::new(&credentials(), &parameters).unwrap();
+        let client = client_config(&credentials(), parameters.versions, parameters.mtu);
         Bench {
             endpoint: Endpoint::new(parameters, settings, policy),
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
@@ -76,10 +79,10 @@ impl Bench {
     }
 
     fn client(&self, port: u16) -> Client {
-        let (engine, outputs) = Engine::client(&self.client, self.now).unwrap();
+        let (dtls, outputs) = client::Client::connect(&self.client, self.now);
         let mut client = Client {
             path: path(port),
-            engine,
+            dtls,
             connected: false,
             closed: false,
             received: Vec::new(),
@@ -102,11 +105,8 @@ impl Bench {
         self.endpoint.handle_timeout(self.now);
         let inbox = self.sent(client.path);
         for datagram in &inbox {
-            let outputs = client
-                .engine
-                .receive(self.now, datagram)
-                .unwrap_or_default();
-            client.take(outputs);
+            let outputs = client.dtls.receive(self.now, datagram);
+            client.take(outputs.unwrap_or_default());
         }
         self.events
             .extend(std::iter::from_fn(|| self.endpoint.poll_event()));
@@ -168,14 +168,14 @@ impl Bench {
 }
 
 impl Client {
-    fn take(&mut self, outputs: Vec<EngineOutput>) {
+    fn take(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
-                EngineOutput::Connected => self.connected = true,
-                EngineOutput::Plaintext(bytes) => self.received.push(bytes),
-                EngineOutput::CloseNotify => self.closed = true,
-                EngineOutput::PeerCertificate(_) => {}
+                Output::Transmit(datagram) => self.outbox.push(datagram),
+                Output::Connected => self.connected = true,
+                Output::Plaintext(bytes) => self.received.push(bytes),
+                Output::CloseNotify => self.closed = true,
+                Output::ServerCertificate(_) => {}
             }
         }
     }
@@ -186,7 +186,7 @@ impl Client {
     }
 
     fn send(&mut self, now: Instant, bytes: &[u8]) {
-        let outputs = self.engine.send(now, bytes).unwrap();
+        let outputs = self.dtls.send(now, bytes).unwrap();
         self.take(outputs);
     }
 }
@@ -219,17 +219,9 @@ fn in_version(versions: Versions) -> Bench {
 
 /// The first hello of another client.
 fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
-    let parameters = Parameters {
-        versions,
-        ..Parameters::default()
-    };
-    let settings = ClientSettings::new(&credentials(), &parameters).unwrap();
-    let (_, outputs) = Engine::client(&settings, bench.now).unwrap();
-    let first = outputs.into_iter().find_map(|output| match output {
-        EngineOutput::Transmit(datagram) => Some(datagram),
-        _ => None,
-    });
-    first.unwrap()
+    let config = client_config(&credentials(), versions, 1200);
+    let (_, outputs) = client::Client::connect(&config, bench.now);
+    datagrams(outputs).remove(0)
 }
 
 /// Fragments a datagram with one handshake message into records with at most `length` bytes of it.
@@ -321,13 +313,9 @@ fn a_certificate_revoked_during_its_handshake_is_rejected_at_its_end() {
             for datagram in std::mem::take(&mut client.outbox) {
                 bench.endpoint.receive(bench.now, client.path, &datagram);
                 let handshakes = &bench.endpoint.handshakes;
-                let is_stored = |handshake: &HalfOpen| match &handshake.engine {
-                    handshakes::Engine::Dtls12(_) => false,
-                    handshakes::Engine::Dtls13(dtls13) => dtls13.engine.has_certificate(),
-                };
                 let is_shown = handshakes
                     .iter()
-                    .any(|handshake| handshake.chain.is_some() || is_stored(handshake));
+                    .any(|handshake| handshake.client.is_some());
                 if is_shown && !is_changed {
                     assert_eq!(
                         bench.endpoint.established(),
@@ -566,7 +554,7 @@ fn a_close_notify_is_answered_and_ends_the_session() {
     });
     let mut device = bench.client(1);
     let session = bench.established(&mut device);
-    let outputs = device.engine.close().unwrap();
+    let outputs = device.dtls.close().unwrap();
     device.take(outputs);
     bench.exchange(&mut device);
     let reason = EndReason::CloseNotify;

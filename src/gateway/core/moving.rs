@@ -13,17 +13,32 @@ impl Core {
         self.sessions.moved(session, path);
     }
 
-    /// Something waits until it is proven that a session's peer receives at its new address. That it replies to a ping proves
-    /// it, as far as its requests don't.
+    /// If something waits until it is proven that a session's peer receives at its new address, sends a ping there, unless
+    /// one is outstanding. The answer proves it.
     pub(super) fn prove_path(&mut self, now: Instant, session: SessionId) {
-        self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.ping(now, context, outputs);
-        });
+        if !self.sessions.dtls.awaits_confirmation(session) {
+            return;
+        }
+        let peer = self.sessions.get(session);
+        if peer.is_some_and(|peer| peer.endpoint.can_prove_path(now)) {
+            self.with_endpoint(now, session, |endpoint, context, outputs| {
+                endpoint.prove_path(now, context, outputs);
+            });
+        }
     }
 
-    /// A session's peer receives what is sent to its new address.
-    pub(super) fn path_confirmed(&mut self, session: SessionId) {
-        self.sessions.dtls.confirm_path(session);
+    /// Whether the address of a session's peer is not proven.
+    #[cfg(test)]
+    pub(crate) fn is_path_unproven(&self, session: SessionId) -> bool {
+        self.sessions.dtls.is_path_unproven(session)
+    }
+
+    /// The addresses of all sessions' peers.
+    #[cfg(test)]
+    pub(crate) fn peer_addresses(&self) -> Vec<std::net::SocketAddr> {
+        let ids = self.sessions.ids().into_iter();
+        ids.filter_map(|id| Some(self.sessions.get(id)?.remote()))
+            .collect()
     }
 }
 

@@ -91,7 +91,10 @@ impl Core {
             Output::PingUnanswered => relay.unresponsive(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(now, of(id)),
-            Output::Send(_) | Output::Request(..) | Output::PathConfirmed => {}
+            Output::Send(_)
+            | Output::Request(..)
+            | Output::ProvePath(_)
+            | Output::PathConfirmed => {}
         });
     }
 

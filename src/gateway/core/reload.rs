@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// Sessions looked up in one call.
 const LOOKED_UP_PER_CALL: usize = 256;
-/// Sessions checked in one call: each costs the verification of a signature or two.
+/// Sessions checked in one call: each may be the first of its path, which costs the verification of a signature or two.
 const CHECKED_PER_CALL: usize = 8;
 
 /// Sessions that still have to be looked up or checked.
@@ -82,7 +82,7 @@ impl Core {
             let Some(session) = self.review.to_check.pop_front() else {
                 break;
             };
-            if let Some(refusal) = self.sessions.dtls.reverify(session) {
+            if let Some(refusal) = self.sessions.dtls.verify_again(session) {
                 self.counters.sessions_revoked += 1;
                 if let Some(peer) = self.sessions.get(session) {
                     self.journal.no_longer_accepted(peer, &refusal);

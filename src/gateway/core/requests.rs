@@ -66,18 +66,20 @@ impl Core {
             self.ready.postpone(now, peer);
         }
         self.sessions.arm(session);
-        let mut has_sent = false;
         for output in outputs.drain(..) {
             match output {
                 Output::Send(bytes) => {
-                    has_sent = true;
                     self.sessions.dtls.send(now, session, &bytes);
                     self.tap.send(|| self.sent(session, &bytes));
                 }
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
-                Output::PathConfirmed => self.path_confirmed(session),
+                Output::ProvePath(bytes) => {
+                    self.sessions.dtls.send_proof(session, &bytes);
+                    self.tap.send(|| self.sent(session, &bytes));
+                }
+                Output::PathConfirmed => self.sessions.dtls.confirm_path(session),
                 event @ (Output::Delivered(..)
                 | Output::TooLarge(..)
                 | Output::Undelivered(_)
@@ -89,10 +91,7 @@ impl Core {
             }
         }
         self.outputs = outputs;
-        if has_sent && self.sessions.dtls.is_path_blocked(session) {
-            // Once: it sends nothing while a ping is outstanding.
-            self.prove_path(now, session);
-        }
+        self.prove_path(now, session);
         if self.draining.is_active() {
             self.draining.touched.push(session);
         }

@@ -5,7 +5,7 @@
 
 use crate::calls::RelayCall;
 use crate::credentials::CertificateError;
-use crate::device::{CertificateId, Fingerprint};
+use crate::device::Fingerprint;
 use crate::downlink::Kind;
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path};
@@ -230,7 +230,7 @@ impl Journal {
                 refusal,
             } => warn!(
                 address = %path,
-                fingerprint = %Fingerprint::Sha256(CertificateId::of(certificate).sha256),
+                fingerprint = %Fingerprint::Sha256(*certificate),
                 "client certificate refused: {refusal} (sent by the client, which has not proven that it has the key)"
             ),
             HandshakeFailure::NoCommonCipherSuite { offered, more } => {

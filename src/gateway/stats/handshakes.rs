@@ -116,7 +116,7 @@ mod tests {
             CertificateError::IssuerRevoked,
         ];
         let refused = refusals.map(|refusal| HandshakeFailure::CertificateRefused {
-            certificate: Vec::new(),
+            certificate: [0; 32],
             refusal,
         });
         let others = [

@@ -10,6 +10,7 @@ use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, Output, RemoteEndpoint, send_empty};
 use crate::body::{Charge, ETag};
 use crate::code::Code;
+use crate::deduplication::MessageKey;
 use crate::exchange::Exchange;
 use crate::message::Type;
 use crate::request::{Method, Request, Response};
@@ -143,6 +144,12 @@ impl RemoteEndpoint {
     /// The number of queued requests.
     pub fn queued(&self) -> usize {
         self.queue.as_ref().map_or(0, |waiting| waiting.queue.len())
+    }
+
+    /// Whether this message's request is queued.
+    pub(super) fn is_queued(&self, message: MessageKey) -> bool {
+        let mut queued = self.queue.iter().flat_map(|waiting| &waiting.queue);
+        queued.any(|queued| queued.exchange.message == message)
     }
 
     /// Sends the empty ACKs of queued requests that are due (RFC 7252 §5.2.2).

@@ -76,9 +76,6 @@ impl RemoteEndpoint {
         };
         let Encoded { code, bytes, whole } = encoded;
         let whole = whole && as_given;
-        if exchange.carriage() == Carriage::Piggybacked {
-            self.record_answered(true);
-        }
         match exchange.carriage() {
             Carriage::Piggybacked if regenerable && whole => {
                 // RFC 7252 §4.5: duplicates of idempotent requests need not be recognised. A

@@ -27,6 +27,8 @@ mod transfers;
 
 mod path;
 
+mod exporting;
+
 /// An endpoint, its clock and its outputs.
 struct Bench {
     endpoint: RemoteEndpoint,

@@ -3,6 +3,7 @@
 //! Responses are sent first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is
 //! applied to each relation.
 
+use super::path::PathProof;
 use super::{Context, Output, RemoteEndpoint};
 use crate::message::{Message, Type};
 use crate::reliability::{Due, MessagePurpose};
@@ -11,12 +12,14 @@ use std::time::{Duration, Instant};
 /// How long to wait when all Message IDs are in use.
 const MESSAGE_ID_RETRY: Duration = Duration::from_secs(1);
 
-/// What could not be sent yet. Endpoints without any don't have one.
+/// What could not be sent yet, and what proves a new path. Endpoints without any don't have one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Unsent {
     /// When to try again to send notifications.
     retry_at: Option<Instant>,
     ping: bool,
+    /// Boxed, because few peers move.
+    pub(super) path_proof: Option<Box<PathProof>>,
 }
 
 impl RemoteEndpoint {
@@ -45,7 +48,7 @@ impl RemoteEndpoint {
         wanted
     }
 
-    fn free_unsent(&mut self) {
+    pub(super) fn free_unsent(&mut self) {
         self.unsent.take_if(|unsent| **unsent == Unsent::default());
     }
 
@@ -66,8 +69,8 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Retransmits at once what was last sent ACK_TIMEOUT ago or earlier and is not acknowledged,
-    /// because the peer is awake: it has just sent something.
+    /// Retransmits at once what was last sent ACK_TIMEOUT ago or earlier, or to another address, and
+    /// is not acknowledged, because the peer is awake: it has just sent something.
     pub fn retransmit_early(
         &mut self,
         now: Instant,
@@ -77,6 +80,7 @@ impl RemoteEndpoint {
         while let Some(due) = self.outgoing.retransmit_early(now, context.parameters) {
             self.perform(now, due, context, out);
         }
+        self.retransmit_path_proof_early(now, context, out);
         self.transmit(now, context, out);
     }
 
@@ -89,6 +93,9 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) -> bool {
+        if self.confirm_path(message_id, out) {
+            return true;
+        }
         let reset = kind == Type::Reset;
         let mut ours = true;
         match self.outgoing.acknowledge(message_id) {
@@ -109,12 +116,10 @@ impl RemoteEndpoint {
                 Some(_) => context.counters.unmatched += 1,
                 None => {
                     context.counters.unmatched += 1;
+                    self.count_wrong_answer(now, message_id, context);
                     ours = false;
                 }
             },
-        }
-        if ours {
-            self.confirm_by_acknowledgement(message_id, out);
         }
         self.transmit(now, context, out);
         ours

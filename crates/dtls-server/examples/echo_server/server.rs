@@ -41,7 +41,7 @@ pub(crate) struct Server {
     by_address: HashMap<SocketAddr, Key>,
     by_connection_id: HashMap<Vec<u8>, Key>,
     /// A client is judged again when it resumes, by what is kept beside its session, or is in its ticket.
-    resumable: SessionCache<Client>,
+    resumable: SessionCache<Client, Client>,
     tickets: Tickets,
     transmits: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
@@ -304,7 +304,7 @@ impl Server {
         if let (Some(session), Some(client), false) =
             (complete.session, client, complete.is_resumed)
         {
-            self.resumable.insert(now, session, client);
+            self.resumable.insert(now, client.clone(), session, client);
         }
         if let Some(before) = self.by_address.insert(address, key)
             && let Some(session) = self.sessions.get(&before)

@@ -1,23 +1,22 @@
 //! Cipher suites whose ciphers store only the key; the expanded ciphers are in a global cache.
 //!
-//! An expanded cipher has 600 bytes: round keys, and a table for authentication. A session with DTLS 1.2 would keep two of
-//! them, one with DTLS 1.3 four, two of those for the finished handshake. So a session stores the keys only. Ciphers are
-//! expanded on use, which takes a microsecond, and the most recently used ones are cached.
+//! An expanded cipher has 600 bytes: round keys, and a table for authentication. A session would keep four of them, two for
+//! the finished handshake. So a session stores the keys only. Ciphers are expanded on use, which takes a microsecond, and the
+//! most recently used ones are cached.
 
-use super::keys::lock;
-use super::plaintext_filter::{self, Decrypted};
-use dimpl::crypto::{
-    Aad, Buf, Cipher, CryptoProvider, Dtls12CipherSuite, Dtls13CipherSuite, HashAlgorithm, Nonce,
-    SupportedDtls12CipherSuite, SupportedDtls13CipherSuite, TmpBuf, aws_lc_rs::default_provider,
+use super::crypto::{
+    Aad, Buf, Cipher, CryptoProvider, Dtls13CipherSuite, HashAlgorithm, Nonce,
+    SupportedDtls13CipherSuite, TmpBuf, aws_lc_rs::default_provider,
 };
-use dimpl::{CryptoError, CryptoOperation};
+use super::keys::lock;
+use super::plaintext_filter;
+use super::{CryptoError, CryptoOperation};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use zeroize::Zeroizing;
 
-type Suite12 = &'static dyn SupportedDtls12CipherSuite;
-type Suite13 = &'static dyn SupportedDtls13CipherSuite;
+type Suite = &'static dyn SupportedDtls13CipherSuite;
 
 /// Cached ciphers: 2.4 MiB, enough for 2,048 sessions that are active at a time.
 const CACHED_CIPHERS: usize = 4096;
@@ -31,40 +30,25 @@ static CACHE: [Mutex<CacheSlot>; CACHED_CIPHERS] = [const { Mutex::new(None) }; 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// The engine requires `'static` suites. There are few of them; they are leaked once.
-static SUITES: LazyLock<(&'static [Suite12], &'static [Suite13])> = LazyLock::new(|| {
-    let provider = default_provider();
-    let of12 = provider.cipher_suites.iter();
-    let of13 = provider.dtls13_cipher_suites.iter();
-    (
-        of12.map(|suite| -> Suite12 { Box::leak(Box::new(CachedSuite(*suite))) })
-            .collect::<Vec<_>>()
-            .leak(),
-        of13.map(|suite| -> Suite13 { Box::leak(Box::new(CachedSuite(*suite))) })
-            .collect::<Vec<_>>()
-            .leak(),
-    )
+static SUITES: LazyLock<&'static [Suite]> = LazyLock::new(|| {
+    let usual = default_provider().dtls13_cipher_suites.iter();
+    usual
+        .map(|suite| -> Suite { Box::leak(Box::new(CachedSuite(*suite))) })
+        .collect::<Vec<_>>()
+        .leak()
 });
 
-/// The provider, with its cipher suites replaced by these.
+/// The provider, with its cipher suites of DTLS 1.3 replaced by these.
 pub(super) fn with_cached_ciphers(provider: CryptoProvider) -> CryptoProvider {
-    let (cipher_suites, dtls13_cipher_suites) = *SUITES;
     CryptoProvider {
-        cipher_suites,
-        dtls13_cipher_suites,
+        dtls13_cipher_suites: *SUITES,
         ..provider
     }
 }
 
 /// A suite that makes [`CachedCipher`]s.
 #[derive(Debug)]
-struct CachedSuite<S>(S);
-
-/// The suite that expands a key.
-#[derive(Clone, Copy)]
-enum Suite {
-    Dtls12(Suite12),
-    Dtls13(Suite13),
-}
+struct CachedSuite(Suite);
 
 /// A cipher that stores its key only.
 struct CachedCipher {
@@ -86,10 +70,7 @@ impl CachedCipher {
     }
 
     fn expand(&self) -> Result<Box<dyn Cipher>, CryptoError> {
-        match self.suite {
-            Suite::Dtls12(suite) => suite.create_cipher(&self.key),
-            Suite::Dtls13(suite) => suite.create_cipher(&self.key),
-        }
+        self.suite.create_cipher(&self.key)
     }
 
     /// Calls a function with the expanded cipher, from the cache or expanded into it.
@@ -131,8 +112,6 @@ impl fmt::Debug for CachedCipher {
 
 impl Cipher for CachedCipher {
     fn encrypt(&mut self, plaintext: &mut Buf, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
-        #[cfg(test)]
-        let aad = tests::sealed_as(self.suite, plaintext, aad);
         self.with_expanded(|cipher| cipher.encrypt(plaintext, aad, nonce))
     }
 
@@ -142,57 +121,17 @@ impl Cipher for CachedCipher {
         aad: Aad,
         nonce: Nonce,
     ) -> Result<(), CryptoError> {
-        // RFC 5246 §6.2.3.3: epoch and sequence number, then the content type.
-        let content_type = aad.0.get(8).copied().unwrap_or_default();
-        if let Err(error) = self.with_expanded(|cipher| cipher.decrypt(ciphertext, aad, nonce)) {
-            plaintext_filter::record_rejected();
-            return Err(error);
-        }
-        let plaintext = ciphertext.as_mut();
-        let length = plaintext_filter::filter(match self.suite {
-            Suite::Dtls12(_) => Decrypted::Dtls12 {
-                content_type,
-                plaintext,
-            },
-            Suite::Dtls13(_) => Decrypted::Dtls13 { plaintext },
-        });
+        self.with_expanded(|cipher| cipher.decrypt(ciphertext, aad, nonce))?;
+        #[cfg(test)]
+        tests::change_content_type(ciphertext.as_mut());
+        let length = plaintext_filter::filter(ciphertext.as_mut());
         let length = length.ok_or(CryptoError::OperationFailed(CryptoOperation::Decrypt))?;
         ciphertext.truncate(length);
         Ok(())
     }
 }
 
-impl SupportedDtls12CipherSuite for CachedSuite<Suite12> {
-    fn suite(&self) -> Dtls12CipherSuite {
-        self.0.suite()
-    }
-
-    fn hash_algorithm(&self) -> HashAlgorithm {
-        self.0.hash_algorithm()
-    }
-
-    fn key_lengths(&self) -> (usize, usize, usize) {
-        self.0.key_lengths()
-    }
-
-    fn explicit_nonce_len(&self) -> usize {
-        self.0.explicit_nonce_len()
-    }
-
-    fn tag_len(&self) -> usize {
-        self.0.tag_len()
-    }
-
-    fn min_protected_fragment_len(&self) -> usize {
-        self.0.min_protected_fragment_len()
-    }
-
-    fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        CachedCipher::boxed(Suite::Dtls12(self.0), key)
-    }
-}
-
-impl SupportedDtls13CipherSuite for CachedSuite<Suite13> {
+impl SupportedDtls13CipherSuite for CachedSuite {
     fn suite(&self) -> Dtls13CipherSuite {
         self.0.suite()
     }
@@ -218,7 +157,7 @@ impl SupportedDtls13CipherSuite for CachedSuite<Suite13> {
     }
 
     fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        CachedCipher::boxed(Suite::Dtls13(self.0), key)
+        CachedCipher::boxed(self.0, key)
     }
 
     fn encrypt_sn(&self, sn_key: &[u8], sample: &[u8; 16]) -> [u8; 16] {
@@ -232,19 +171,22 @@ pub(super) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// Overrides the content type of encrypted records, for tests with a hostile peer.
-        pub(in super::super) static SEALED_AS: Cell<Option<u8>> = const { Cell::new(None) };
+        /// The content type that decrypted records get, for tests with a hostile peer.
+        static OPENED_AS: Cell<Option<u8>> = const { Cell::new(None) };
     }
 
-    pub(super) fn sealed_as(suite: Suite, plaintext: &mut Buf, mut aad: Aad) -> Aad {
-        if let Some(content_type) = SEALED_AS.get() {
-            let place = match suite {
-                Suite::Dtls12(_) => aad.0.get_mut(8),
-                Suite::Dtls13(_) => plaintext.last_mut(),
-            };
-            *place.unwrap() = content_type;
+    /// Runs what decrypts records, as if their sender had given them this content type.
+    pub(in crate::dtls) fn opened_as<T>(content_type: u8, run: impl FnOnce() -> T) -> T {
+        OPENED_AS.set(Some(content_type));
+        let outcome = run();
+        OPENED_AS.set(None);
+        outcome
+    }
+
+    pub(super) fn change_content_type(plaintext: &mut [u8]) {
+        if let Some(content_type) = OPENED_AS.get() {
+            *plaintext.last_mut().unwrap() = content_type;
         }
-        aad
     }
 
     fn sealed(by: &mut dyn Cipher) -> Vec<u8> {
@@ -264,18 +206,14 @@ pub(super) mod tests {
     #[test]
     fn each_cipher_uses_its_own_key_after_others_have_used_its_slot() {
         let ciphers = |provider: &CryptoProvider, key: [u8; 32]| -> Vec<Box<dyn Cipher>> {
-            let of12 = provider.cipher_suites.iter().map(|suite| {
-                let (_, length, _) = suite.key_lengths();
-                suite.create_cipher(&key[..length])
-            });
-            let of13 = provider.dtls13_cipher_suites.iter();
-            let of13 = of13.map(|suite| suite.create_cipher(&key[..suite.key_len()]));
-            of12.chain(of13).map(Result::unwrap).collect()
+            let suites = provider.dtls13_cipher_suites.iter();
+            let ciphers = suites.map(|suite| suite.create_cipher(&key[..suite.key_len()]));
+            ciphers.map(Result::unwrap).collect()
         };
         let (usual, cached) = (default_provider(), with_cached_ciphers(default_provider()));
         // More than the cache has slots, so that each finds another's cipher in its own.
         let mut all: Vec<(Box<dyn Cipher>, Vec<u8>)> = Vec::new();
-        for n in 0..1300_u16 {
+        for n in 0..3000_u16 {
             let [high, low] = n.to_be_bytes();
             let mut key = [high; 32];
             key[0] = low;
@@ -297,7 +235,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_dropped_cipher_is_removed_from_the_cache() {
-        let suite = Suite::Dtls12(default_provider().cipher_suites[0]);
+        let suite = default_provider().dtls13_cipher_suites[0];
         let is_cached = |number: usize| {
             let place = lock(&CACHE[number % CACHED_CIPHERS]);
             place.as_ref().is_some_and(|(there, _)| *there == number)
@@ -318,7 +256,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_invalid_key_is_reported_at_once() {
-        for suite in with_cached_ciphers(default_provider()).cipher_suites {
+        for suite in with_cached_ciphers(default_provider()).dtls13_cipher_suites {
             assert!(suite.create_cipher(&[1; 7]).is_err());
         }
     }

@@ -1,10 +1,10 @@
 //! Private keys, parsed and stored once: the engine gets a handle instead of the key.
 //!
-//! By itself it would parse the key for every ClientHello (twice, if the client speaks DTLS 1.2), and keep the parsed key,
-//! and with DTLS 1.3 its bytes as well, for the life of the session. It would not zero them either.
+//! By itself it would parse the key for every ClientHello, and keep the parsed key and its bytes for the life of the session.
+//! It would not zero them either.
 
-use dimpl::CryptoError;
-use dimpl::crypto::{
+use super::CryptoError;
+use super::crypto::{
     Buf, HashAlgorithm, KeyProvider, SignatureAlgorithm, SigningKey, aws_lc_rs::default_provider,
 };
 use std::collections::BTreeMap;

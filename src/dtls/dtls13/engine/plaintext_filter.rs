@@ -1,11 +1,11 @@
 //! Filters decrypted records before the engine processes them.
 //!
 //! The engine queues authentic records that it can't use yet, some of them for ever: unknown content types, handshake
-//! records without a message, application data before the handshake is complete. In DTLS 1.3 none of that is visible before
+//! records without a message, application data before the handshake is complete. None of that is visible before
 //! decryption. The ciphers are ours (see `cached_ciphers`), so they call this filter, and report a rejected record as not
 //! authentic: the engine drops it, and does not advance its replay window.
 //!
-//! A Certificate message of DTLS 1.3 that comes in several records, or is long, is put together here. Of these records the
+//! A Certificate message that comes in several records, or is long, is put together here. Of these records the
 //! engine finds the other messages, or an acknowledgement of nothing; and in one that has room, once the message is whole,
 //! what stands in for it (see [`super::stand_in`]). Where no record that is still to come has room, a repetition has.
 
@@ -24,8 +24,6 @@ const CERTIFICATE_VERIFY: u8 = 15;
 const FINISHED: u8 = 20;
 /// RFC 8446 §4.6.3, RFC 9147 §8.
 const KEY_UPDATE: u8 = 24;
-/// A Finished of DTLS 1.2 (RFC 5246 §7.4.9).
-const FINISHED_12: usize = 12;
 /// The longest CertificateVerify or Finished: a signature that the engine can verify, or a hash.
 const LONGEST_PROOF: usize = 1024;
 /// Messages of one record that the engine reads.
@@ -33,14 +31,14 @@ const MAX_FRAGMENTS: usize = 8;
 /// Bytes of an ACK with 64 record numbers: the engine never sends more records at a time.
 const LONGEST_ACK: usize = 2 + 16 * 64;
 
-/// A Certificate message of DTLS 1.3 up to this length, in at most [`RECORDS_OF_ENGINE`] records, is reassembled by the
+/// A Certificate message up to this length, in at most [`RECORDS_OF_ENGINE`] records, is reassembled by the
 /// engine.
 const LONGEST_OF_ENGINE: usize = 2 * 1024;
 const RECORDS_OF_ENGINE: usize = 3;
 /// Out-of-order records that the engine may queue. Any more are rejected, as if lost, so that its queue has room for the
 /// record that is due.
 const RECORDS_AHEAD: usize = 2;
-/// Bytes of handshake messages that the engine may get in DTLS 1.3: it stores them several times.
+/// Bytes of handshake messages that the engine may get: it stores them several times.
 const HANDSHAKE_BYTES: usize = LONGEST_OF_ENGINE + 2 * LONGEST_PROOF;
 
 thread_local! {
@@ -52,13 +50,11 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(super) struct PlaintextFilter {
     is_established: bool,
-    /// The last record was not authentic, or was rejected.
-    was_rejected: bool,
-    /// Handshake fragments of DTLS 1.3 that the engine has got.
+    /// Handshake fragments that the engine has got.
     fragments: Vec<TrackedFragment>,
     /// The `message_seq` that the engine expects next, and how many bytes of that message it has.
     due: Option<(u16, usize)>,
-    /// An incomplete Certificate message of DTLS 1.3.
+    /// An incomplete Certificate message.
     reassembly: Option<Reassembly>,
     /// Whether the Certificate message is reassembled here; decided by its first fragment.
     is_reassembled_here: Option<bool>,
@@ -90,11 +86,6 @@ impl PlaintextFilter {
         self.stand_in = None;
     }
 
-    /// Whether the last record was not authentic, or was rejected. Resets it.
-    pub(super) fn take_rejected(&mut self) -> bool {
-        std::mem::take(&mut self.was_rejected)
-    }
-
     /// Takes the reason why the handshake must fail, if there is one.
     pub(super) fn take_fatal(&mut self) -> Option<String> {
         self.fatal.take()
@@ -111,38 +102,18 @@ impl PlaintextFilter {
     }
 
     /// Filters a record, and may modify it. Returns its new length; `None` rejects it.
-    fn filter(&mut self, record: &mut Decrypted<'_>) -> Option<usize> {
-        let all = match record {
-            Decrypted::Dtls12 { plaintext, .. } | Decrypted::Dtls13 { plaintext } => {
-                plaintext.len()
-            }
+    fn filter(&mut self, plaintext: &mut [u8]) -> Option<usize> {
+        // The content type follows the content, before the padding (RFC 9147 §4).
+        let padding = plaintext.iter().rev().take_while(|byte| **byte == 0);
+        let length = plaintext.len() - padding.count();
+        let is_accepted = match plaintext.get(..length).and_then(<[u8]>::split_last) {
+            Some((&APPLICATION_DATA, _)) => self.is_established,
+            Some((&ALERT, alert)) => alert.len() == 2,
+            Some((&ACK, numbers)) => numbers.len() <= LONGEST_ACK,
+            Some((&HANDSHAKE, _)) => return self.filter_messages(plaintext, length - 1),
+            _ => false,
         };
-        let is_accepted = match record {
-            Decrypted::Dtls12 {
-                content_type: APPLICATION_DATA,
-                ..
-            } => self.is_established,
-            Decrypted::Dtls12 {
-                content_type: HANDSHAKE,
-                plaintext,
-            } => is_finished_12(plaintext),
-            Decrypted::Dtls12 {
-                content_type,
-                plaintext,
-            } => *content_type == ALERT && plaintext.len() == 2,
-            Decrypted::Dtls13 { plaintext } => {
-                let padding = plaintext.iter().rev().take_while(|byte| **byte == 0);
-                let length = all - padding.count();
-                match plaintext.get(..length).and_then(<[u8]>::split_last) {
-                    Some((&APPLICATION_DATA, _)) => self.is_established,
-                    Some((&ALERT, alert)) => alert.len() == 2,
-                    Some((&ACK, numbers)) => numbers.len() <= LONGEST_ACK,
-                    Some((&HANDSHAKE, _)) => return self.filter_messages(plaintext, length - 1),
-                    _ => false,
-                }
-            }
-        };
-        is_accepted.then_some(all)
+        is_accepted.then_some(plaintext.len())
     }
 
     fn filter_messages(&mut self, record: &mut [u8], length: usize) -> Option<usize> {
@@ -207,7 +178,7 @@ impl PlaintextFilter {
             return Some(());
         }
         if let Some(body) = Reassembly::add(&mut self.reassembly, fragment) {
-            let Some((stand_in, message)) = StandIn::new_13(fragment.message, &body) else {
+            let Some((stand_in, message)) = StandIn::new(fragment.message, &body) else {
                 self.fatal = Some("its certificate can't be read".to_owned());
                 return None;
             };
@@ -316,26 +287,7 @@ impl PlaintextFilter {
     }
 }
 
-/// Whether a record is a Finished, or a fragment of one: a client that fills its datagrams may fragment it.
-fn is_finished_12(plaintext: &[u8]) -> bool {
-    let mut cursor = Cursor(plaintext);
-    let fragment = Fragment::read(&mut cursor).filter(|_| cursor.0.is_empty());
-    fragment.is_some_and(|fragment| {
-        (fragment.kind, fragment.total) == (FINISHED, FINISHED_12) && !fragment.bytes.is_empty()
-    })
-}
-
-pub(super) enum Decrypted<'a> {
-    /// Its content type is in the header, and authenticated.
-    Dtls12 {
-        content_type: u8,
-        plaintext: &'a mut [u8],
-    },
-    /// Its content type follows the content, before the padding (RFC 9147 §4).
-    Dtls13 { plaintext: &'a mut [u8] },
-}
-
-/// Makes this filter the active one until [`deactivate`]. Without one, as in a client, all records pass.
+/// Makes this filter the active one until [`deactivate`]. Without one, all records pass.
 pub(super) fn activate(filter: Option<Box<PlaintextFilter>>) {
     ACTIVE.set(filter);
 }
@@ -345,25 +297,12 @@ pub(super) fn deactivate() -> Option<Box<PlaintextFilter>> {
     ACTIVE.take()
 }
 
-/// Reports to the active filter that a record was not authentic.
-pub(super) fn record_rejected() {
-    if let Some(mut filter) = ACTIVE.take() {
-        filter.was_rejected = true;
-        ACTIVE.set(Some(filter));
-    }
-}
-
 /// Applies the active filter to a record, which may be modified. Returns its new length; `None` rejects it.
-pub(super) fn filter(mut record: Decrypted<'_>) -> Option<usize> {
+pub(super) fn filter(plaintext: &mut [u8]) -> Option<usize> {
     let Some(mut filter) = ACTIVE.take() else {
-        return Some(match record {
-            Decrypted::Dtls12 { plaintext, .. } | Decrypted::Dtls13 { plaintext } => {
-                plaintext.len()
-            }
-        });
+        return Some(plaintext.len());
     };
-    let length = filter.filter(&mut record);
-    filter.was_rejected |= length.is_none();
+    let length = filter.filter(plaintext);
     ACTIVE.set(Some(filter));
     length
 }
@@ -381,10 +320,7 @@ mod tests {
     }
 
     fn accepts(filter: &mut PlaintextFilter, content: &[u8], content_type: u8) -> bool {
-        let plaintext = &mut inner(content, content_type);
-        filter
-            .filter(&mut Decrypted::Dtls13 { plaintext })
-            .is_some()
+        filter.filter(&mut inner(content, content_type)).is_some()
     }
 
     #[test]
@@ -398,19 +334,9 @@ mod tests {
                 accepts(&mut filter, b"data", content_type),
                 is_data || content_type == ACK
             );
-            let mut of12 = Decrypted::Dtls12 {
-                content_type,
-                plaintext: &mut b"data".to_owned(),
-            };
-            assert_eq!(
-                filter.filter(&mut of12).is_some(),
-                is_data,
-                "{content_type}"
-            );
         }
         assert!(accepts(&mut filter, &[1, 0], ALERT));
-        let plaintext = &mut [0; 40];
-        assert_eq!(filter.filter(&mut Decrypted::Dtls13 { plaintext }), None);
+        assert_eq!(filter.filter(&mut [0; 40]), None);
     }
 
     #[test]
@@ -471,30 +397,6 @@ mod tests {
             assert!(accepted(CERTIFICATE, 2, 600, offset, 200), "due: {offset}");
         }
         assert!(accepted(CERTIFICATE_VERIFY, 3, 80, 0, 40), "due");
-    }
-
-    #[test]
-    fn a_finished_of_dtls_12_may_come_in_fragments() {
-        let accepts = |plaintext: &mut [u8]| {
-            let content_type = HANDSHAKE;
-            let mut record = Decrypted::Dtls12 {
-                content_type,
-                plaintext,
-            };
-            PlaintextFilter::default().filter(&mut record).is_some()
-        };
-        for (offset, length) in [(0, 12), (0, 7), (7, 5)] {
-            assert!(accepts(&mut message(FINISHED, 5, 12, offset, length)));
-        }
-        for mut other in [
-            message(FINISHED, 5, 12, 0, 0),
-            message(FINISHED, 5, 12, 7, 6),
-            message(FINISHED, 5, 13, 0, 12),
-            message(CERTIFICATE, 5, 12, 0, 12),
-            message(FINISHED, 5, 12, 0, 7).repeat(2),
-        ] {
-            assert!(!accepts(&mut other), "{other:?}");
-        }
     }
 
     #[test]

@@ -4,19 +4,17 @@
 //! doubles, and as certificates), and for the life of the session. So it gets a short Certificate message instead of the
 //! client's. To hash or verify its transcript it calls our providers, and they substitute the client's message: the
 //! transcript that is hashed, and that the client's signature and Finished cover, is what the client has sent, byte for
-//! byte (RFC 5246 §7.4.8, §7.4.9; RFC 8446 §4.4). Otherwise no handshake would complete. The message is freed after the
+//! byte (RFC 8446 §4.4). Otherwise no handshake would complete. The message is freed after the
 //! handshake.
 //!
 //! The message is encrypted, and replaced if it is long or in several records (see [`super::plaintext_filter`]).
 
-use crate::dtls::dtls13::inbound::{CERTIFICATE, message};
-#[cfg(test)]
-use aws_lc_rs::digest;
-use dimpl::CryptoError;
-use dimpl::crypto::{
+use super::CryptoError;
+use super::crypto::{
     Buf, HashAlgorithm, HashContext, HashProvider, SignatureAlgorithm, SignatureVerifier,
     aws_lc_rs::default_provider,
 };
+use crate::dtls::dtls13::inbound::{CERTIFICATE, message};
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
@@ -24,11 +22,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Bytes of a record's header.
 const RECORD_HEADER: usize = 13;
-/// Bytes of a handshake message's header.
-#[cfg(test)]
-const MESSAGE_HEADER: usize = 12;
-/// In the transcript of DTLS 1.3 it has only the type and the length.
-const MESSAGE_HEADER_13: usize = 4;
+/// Bytes of a handshake message's header in the transcript: its type and length (RFC 9147 §5.2).
+const MESSAGE_HEADER: usize = 4;
 /// Most bytes of a public key: those of P-256 and P-384 have 91 and 120; the engine verifies no others.
 const LONGEST_KEY: usize = 200;
 
@@ -48,26 +43,9 @@ pub(super) struct StandIn {
 }
 
 impl StandIn {
-    /// For the body of a Certificate message of DTLS 1.2, which is simpler to test. Also returns the record for the engine: its only certificate is a
-    /// hash of the original message. `None` if the body has no certificate.
-    #[cfg(test)]
-    fn new(number: u16, body: &[u8]) -> Option<(StandIn, Vec<u8>)> {
-        let leaf = certificate_at(body, 3)?;
-        let original = message(CERTIFICATE, number, body).split_off(RECORD_HEADER);
-        let hash = digest::digest(&digest::SHA256, &original);
-        let body = [&[0, 0, 35, 0, 0, 32], hash.as_ref()].concat();
-        let record = message(CERTIFICATE, number, &body);
-        let stand_in = StandIn {
-            original,
-            replacement: record.get(RECORD_HEADER..)?.to_vec(),
-            leaf: leaf.start + MESSAGE_HEADER..leaf.end + MESSAGE_HEADER,
-        };
-        Some((stand_in, record))
-    }
-
-    /// For the body of a Certificate message of DTLS 1.3. Also returns the message for the engine: it contains the public
+    /// For the body of a Certificate message. Also returns the message for the engine: it contains the public
     /// key, which the engine reads. `None` if the body has no certificate, or one that can't be parsed.
-    pub(super) fn new_13(number: u16, body: &[u8]) -> Option<(StandIn, Vec<u8>)> {
+    pub(super) fn new(number: u16, body: &[u8]) -> Option<(StandIn, Vec<u8>)> {
         // RFC 8446 §4.4.2: an empty request context before the list.
         let leaf = certificate_at(body, 4).filter(|_| body.first() == Some(&0))?;
         let (_, certificate) = X509Certificate::from_der(body.get(leaf.clone())?).ok()?;
@@ -84,7 +62,7 @@ impl StandIn {
         let stand_in = StandIn {
             original: [&head(body), body].concat(),
             replacement: [head(&shorter), shorter].concat(),
-            leaf: leaf.start + MESSAGE_HEADER_13..leaf.end + MESSAGE_HEADER_13,
+            leaf: leaf.start + MESSAGE_HEADER..leaf.end + MESSAGE_HEADER,
         };
         Some((stand_in, record.get(RECORD_HEADER..)?.to_vec()))
     }
@@ -254,17 +232,27 @@ impl SignatureVerifier for Signatures {
 mod tests {
     use super::*;
 
-    /// Two certificates, of three bytes and of one.
-    const BODY: &[u8] = &[0, 0, 10, 0, 0, 3, 7, 8, 9, 0, 0, 1, 5];
+    /// The body of a Certificate message with two certificates: this one, and one byte.
+    fn body(leaf: &[u8]) -> Vec<u8> {
+        let u24 = |length: usize| u32::try_from(length).unwrap().to_be_bytes()[1..].to_vec();
+        let entry = |certificate: &[u8]| [&u24(certificate.len()), certificate, &[0, 0]].concat();
+        let list = [entry(leaf), entry(&[5])].concat();
+        [&[0], &u24(list.len())[..], &list].concat()
+    }
 
     #[test]
     fn the_transcript_is_hashed_as_it_was_sent() {
-        let (stand_in, record) = StandIn::new(2, BODY).unwrap();
-        assert_eq!(stand_in.leaf(), [7, 8, 9]);
-        let sent = message(CERTIFICATE, 2, BODY)[13..].to_vec();
-        let (before, after) = (b"hello, hello", b"key exchange");
-        let of_engine = [before, &record[13..], after].concat();
+        let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
+        let body = body(made.cert.der());
+        let (stand_in, of_engine) = StandIn::new(2, &body).unwrap();
+        assert_eq!(stand_in.leaf(), made.cert.der().as_ref());
+        // The transcript has no message number and no fragments (RFC 9147 §5.2).
+        let in_transcript = |message: &[u8]| [&message[..4], &message[12..]].concat();
+        let sent = in_transcript(&message(CERTIFICATE, 2, &body)[RECORD_HEADER..]);
+        let (before, after) = (b"hello, hello", b"certificate verify");
+        let of_engine = [before, &in_transcript(&of_engine)[..], after].concat();
         let original = [&before[..], &sent, after].concat();
+        assert!(of_engine.len() < original.len());
         assert_eq!(stand_in.substitute(&of_engine).concat(), original);
         assert_eq!(stand_in.substitute(before).concat(), before);
         assert!(stand_in.substitute(&[]).concat().is_empty());
@@ -285,7 +273,14 @@ mod tests {
 
     #[test]
     fn a_message_without_a_certificate_has_no_stand_in() {
-        for body in [&[][..], &[0, 0, 0], &[0, 0, 5, 0, 0, 9, 1, 1]] {
+        let other_context = [&[1, 9], &body(&[7; 9])[1..]].concat();
+        for body in [
+            &[][..],
+            &[0, 0, 0, 0],
+            &[0, 0, 0, 5, 0, 0, 9, 1, 1],
+            &body(b"not a certificate"),
+            &other_context,
+        ] {
             assert!(StandIn::new(2, body).is_none(), "{body:?}");
         }
     }

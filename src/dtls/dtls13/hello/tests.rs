@@ -5,21 +5,22 @@ use super::*;
 use crate::credentials::ServerCredentials;
 use crate::dtls::dtls13::cookie::Cookie;
 use crate::dtls::dtls13::engine::{Engine, EngineOutput, Settings};
+use crate::dtls::tests::client_config;
 use crate::dtls::{Parameters, Versions};
 use std::time::Instant;
+use test_support::dtls::{Client, Output, datagrams};
 use zeroize::Zeroizing;
 
-fn settings(versions: Versions) -> Settings {
+fn credentials() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
-    let credentials = ServerCredentials::of_certificate(
+    ServerCredentials::of_certificate(
         made.cert.der().to_vec(),
         Zeroizing::new(made.signing_key.serialize_der()),
-    );
-    let parameters = Parameters {
-        versions,
-        ..Parameters::default()
-    };
-    Settings::new(&credentials, &parameters).unwrap()
+    )
+}
+
+fn settings() -> Settings {
+    Settings::new(&credentials(), &Parameters::default()).unwrap()
 }
 
 fn start() -> Instant {
@@ -27,7 +28,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-pub(in crate::dtls) fn packets(outputs: Vec<EngineOutput>) -> Vec<Vec<u8>> {
+fn packets(outputs: Vec<EngineOutput>) -> Vec<Vec<u8>> {
     let packet = |output| match output {
         EngineOutput::Transmit(datagram) => Some(datagram),
         EngineOutput::PeerCertificate(_)
@@ -39,9 +40,10 @@ pub(in crate::dtls) fn packets(outputs: Vec<EngineOutput>) -> Vec<Vec<u8>> {
 }
 
 /// A client's first hello.
-fn client(versions: Versions) -> (Engine, Vec<u8>) {
-    let (engine, outputs) = Engine::client(&settings(versions), start()).unwrap();
-    (engine, packets(outputs).remove(0))
+fn client(versions: Versions) -> (Client, Vec<u8>) {
+    let config = client_config(&credentials(), versions, 1200);
+    let (client, outputs) = Client::connect(&config, start());
+    (client, datagrams(outputs).remove(0))
 }
 
 /// What clients speak that may get DTLS 1.3.
@@ -124,7 +126,7 @@ impl Written {
 #[test]
 fn a_hello_may_grow_by_its_cookie_but_not_beyond_a_datagram() {
     for version in CLIENTS {
-        let supported = settings(version).supported();
+        let supported = settings().supported();
         let (_, hello) = client(version);
         let read = |hello: &Written| StatelessHello::parse(&hello.datagram(), &supported).is_some();
         let mut plain = Written::read(&hello);
@@ -149,7 +151,7 @@ fn a_hello_may_grow_by_its_cookie_but_not_beyond_a_datagram() {
 #[test]
 fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
     for version in CLIENTS {
-        let supported = settings(version).supported();
+        let supported = settings().supported();
         let first = Written::read(&client(version).1);
         let second = first.clone().returning(&[7; 32], Versions::Only13);
         for sequence in 0..6 {
@@ -169,9 +171,9 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
 #[test]
 fn the_reply_is_the_engines_byte_for_byte() {
     for client_speaks in CLIENTS {
-        let settings = settings(Versions::Both);
+        let settings = settings();
         let (_, hello) = client(client_speaks);
-        let mut engine = Engine::server(&settings, start()).unwrap();
+        let mut engine = Engine::new(&settings, start()).unwrap();
         let said = packets(engine.receive(start(), &hello).unwrap());
         // Its reply ends with the cookie.
         let cookie: Cookie = said[0][said[0].len() - 32..].try_into().unwrap();
@@ -185,21 +187,20 @@ fn the_reply_is_the_engines_byte_for_byte() {
 #[test]
 fn an_engine_created_after_the_cookie_completes_the_handshake() {
     for client_speaks in CLIENTS {
-        let settings = settings(Versions::Both);
+        let settings = settings();
         let supported = settings.supported();
         let (mut device, first) = client(client_speaks);
         let opening = StatelessHello::parse(&first, &supported).unwrap();
         let mut cookie = [7; 32];
         cookie[30..].copy_from_slice(&opening.length.to_be_bytes());
         let answer = opening.reply(&cookie);
-        let second = packets(device.receive(start(), &answer).unwrap()).remove(0);
+        let second = datagrams(device.receive(start(), &answer).unwrap()).remove(0);
         let opening = StatelessHello::parse(&second, &supported).unwrap();
         assert_eq!(opening.cookie, cookie);
         let [before] = opening.previous_hellos().try_into().unwrap();
         assert_eq!(before, first, "{client_speaks:?}");
 
-        let mut server =
-            Engine::server_after_cookie(&settings, start(), cookie, &[before]).unwrap();
+        let mut server = Engine::after_cookie(&settings, start(), cookie, &[before]).unwrap();
         let (mut to_server, mut connected) = (vec![second], 0);
         for _ in 0..4 {
             let mut to_device = Vec::new();
@@ -210,8 +211,8 @@ fn an_engine_created_after_the_cookie_completes_the_handshake() {
             }
             for datagram in to_device {
                 let outputs = device.receive(start(), &datagram).unwrap();
-                connected += usize::from(outputs.contains(&EngineOutput::Connected));
-                to_server.extend(packets(outputs));
+                connected += usize::from(outputs.contains(&Output::Connected));
+                to_server.extend(datagrams(outputs));
             }
         }
         assert_eq!(connected, 2, "{client_speaks:?}");
@@ -240,7 +241,7 @@ fn padding_that_the_cookie_has_replaced_is_restored() {
 #[test]
 fn hellos_that_need_an_engine_are_not_answered_statelessly() {
     for versions in CLIENTS {
-        let supported = settings(versions).supported();
+        let supported = settings().supported();
         let (_, hello) = client(versions);
         let read = |datagram: &[u8]| StatelessHello::parse(datagram, &supported).is_some();
         assert!(read(&hello));
@@ -271,7 +272,7 @@ fn hellos_that_need_an_engine_are_not_answered_statelessly() {
             "no common suite"
         );
     }
-    let supported = settings(Versions::Only13).supported();
+    let supported = settings().supported();
     let (_, hello) = client(Versions::Only13);
     let no_group = Supported {
         groups: Vec::new(),

@@ -51,11 +51,7 @@ fn concurrent_handshakes_on_one_path_are_independent_in_all_versions() {
     for (device, forger) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
         let mut bench = Bench::new(Parameters::default());
         let versions = device;
-        let parameters = Parameters {
-            versions,
-            ..Parameters::default()
-        };
-        bench.client = ClientSettings::new(&credentials(), &parameters).unwrap();
+        bench.client = client_config(&credentials(), versions, 1200);
         let forge = |bench: &mut Bench| {
             let hello = forged_hello(bench, forger);
             bench.endpoint.receive(bench.now, path(1), &hello);
@@ -185,10 +181,7 @@ fn a_fleet_that_returns_its_cookies_at_once_connects_as_places_become_free() {
             for transmit in transmits {
                 let device = fleet.iter_mut().find(|device| device.path == transmit.path);
                 let device = device.unwrap();
-                let outputs = device
-                    .engine
-                    .receive(bench.now, &transmit.datagram)
-                    .unwrap();
+                let outputs = device.dtls.receive(bench.now, &transmit.datagram).unwrap();
                 device.take(outputs);
             }
             bench.pass(SECOND / 4);

@@ -90,7 +90,7 @@ fn a_wrong_cookie_ends_only_its_own_handshake_with_an_alert() {
     let misleading = bench.sent(device.path).remove(0);
     bench.endpoint.receive(bench.now, device.path, &hello);
     bench.sent(device.path);
-    let outputs = device.engine.receive(bench.now, &misleading).unwrap();
+    let outputs = device.dtls.receive(bench.now, &misleading).unwrap();
     device.take(outputs);
     bench
         .endpoint
@@ -129,7 +129,7 @@ fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() 
                 "{versions:?}: {sent} for {received} in fragments of {length}"
             );
             for answer in cookie_replies {
-                let outputs = device.engine.receive(bench.now, &answer).unwrap();
+                let outputs = device.dtls.receive(bench.now, &answer).unwrap();
                 device.take(outputs);
             }
             feed(&mut bench, device.outbox.remove(0), 50);
@@ -152,7 +152,7 @@ fn a_client_that_is_sent_two_cookies_may_return_either() {
             let cookie_replies = bench.sent(device.path);
             assert_eq!((cookie_replies.len(), bench.endpoint.half_open()), (2, 1));
             assert_ne!(cookie_replies[0], cookie_replies[1]);
-            let outputs = device.engine.receive(bench.now, &cookie_replies[first]);
+            let outputs = device.dtls.receive(bench.now, &cookie_replies[first]);
             device.take(outputs.unwrap());
             bench.established(&mut device);
             assert_eq!(

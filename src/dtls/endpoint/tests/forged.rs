@@ -188,7 +188,7 @@ fn run(versions: Versions, packing: Packing, at: usize, forged: &[u8]) -> (bool,
         }
         if turn > 2 {
             bench.pass(SECOND);
-            let outputs = client.engine.handle_timeout(bench.now).unwrap_or_default();
+            let outputs = client.dtls.handle_timeout(bench.now).unwrap_or_default();
             client.take(outputs);
         }
         if turn == 40 {
@@ -262,7 +262,7 @@ fn a_flight_that_is_repeated_with_another_packing_completes() {
             }
             for _ in 0..10 {
                 bench.pass(SECOND);
-                let outputs = client.engine.handle_timeout(bench.now).unwrap();
+                let outputs = client.dtls.handle_timeout(bench.now).unwrap();
                 client.take(outputs);
                 client.outbox = packed(std::mem::take(&mut client.outbox), then);
                 bench.exchange(&mut client);
@@ -293,7 +293,7 @@ fn forged_hellos_do_not_exhaust_the_retransmissions_of_a_flight() {
         assert!(repeated <= 4, "{versions:?}: {repeated} datagrams for one");
         for _ in 0..30 {
             bench.pass(SECOND);
-            let outputs = client.engine.handle_timeout(bench.now).unwrap();
+            let outputs = client.dtls.handle_timeout(bench.now).unwrap();
             client.take(outputs);
             bench.exchange(&mut client);
         }
@@ -318,7 +318,7 @@ fn longer_credentials(extra: usize) -> ServerCredentials {
 /// datagrams that flight had.
 fn without(
     versions: Versions,
-    client: &ClientSettings,
+    client: &ClientConfig,
     lost: usize,
     is_reversed: bool,
 ) -> (bool, usize) {
@@ -341,7 +341,7 @@ fn without(
     bench.step(&mut client);
     for _ in 0..40 {
         bench.pass(SECOND);
-        let outputs = client.engine.handle_timeout(bench.now).unwrap_or_default();
+        let outputs = client.dtls.handle_timeout(bench.now).unwrap_or_default();
         client.take(outputs);
         bench.exchange(&mut client);
     }
@@ -354,15 +354,10 @@ fn any_loss(versions: Versions) {
     let mut failed = Vec::new();
     for extra in (0..1600).step_by(160) {
         for mtu in [256, 400, 600, 800, 1200] {
-            let parameters = Parameters {
-                mtu,
-                versions,
-                ..Parameters::default()
-            };
-            let settings = ClientSettings::new(&longer_credentials(extra), &parameters).unwrap();
+            let config = client_config(&longer_credentials(extra), versions, mtu);
             for is_reversed in [false, true] {
                 for lost in 0.. {
-                    let (is_in, length) = without(versions, &settings, lost, is_reversed);
+                    let (is_in, length) = without(versions, &config, lost, is_reversed);
                     if !is_in {
                         failed.push((extra, mtu, lost, length, is_reversed));
                     }

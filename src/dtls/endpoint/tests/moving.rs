@@ -1,11 +1,14 @@
 //! Clients with connection IDs, whose address changes (RFC 9146).
 
 use super::*;
+use crate::credentials::KnownClient;
+use crate::device::CertificateId;
+use crate::dtls::Exported;
 use dtls_server::record::ContentType;
 use dtls_server::routability::PathMessage;
 use dtls_test_client::{Client, Credentials, KeyType, Options};
 
-const DATA: &[u8] = &[7; 100];
+pub(super) const DATA: &[u8] = &[7; 100];
 
 /// An endpoint, and clients on a link without loss.
 pub(super) struct Bench {
@@ -36,13 +39,13 @@ impl Bench {
     }
 
     /// Takes what is sent, with its path.
-    fn sent(&mut self) -> Vec<(Path, Vec<u8>)> {
+    pub(super) fn sent(&mut self) -> Vec<(Path, Vec<u8>)> {
         let all = std::iter::from_fn(|| self.endpoint.poll_transmit());
         all.map(|transmit| (transmit.path, transmit.datagram))
             .collect()
     }
 
-    fn receive(&mut self, port: u16, datagram: &[u8]) {
+    pub(super) fn receive(&mut self, port: u16, datagram: &[u8]) {
         self.endpoint.receive(self.now, path(port), datagram);
         self.endpoint.handle_timeout(self.now);
         let events = std::iter::from_fn(|| self.endpoint.poll_event());
@@ -76,7 +79,7 @@ impl Bench {
         (client, last.unwrap())
     }
 
-    fn moves(&self) -> Vec<Path> {
+    pub(super) fn moves(&self) -> Vec<Path> {
         let moved = self.events.iter().filter_map(|event| match event {
             Event::Moved { path, .. } => Some(*path),
             _ => None,
@@ -84,7 +87,7 @@ impl Bench {
         moved.collect()
     }
 
-    fn plaintexts(&self) -> usize {
+    pub(super) fn plaintexts(&self) -> usize {
         let is_one = |event: &&Event| matches!(event, Event::Plaintext { .. });
         self.events.iter().filter(is_one).count()
     }
@@ -98,9 +101,12 @@ impl Bench {
     }
 
     /// What a client gets of what is sent to its session, and where that goes.
-    fn send(&mut self, session: SessionId, times: usize) -> Vec<(Path, Vec<u8>)> {
-        for _ in 0..times {
-            self.endpoint.send(self.now, session, DATA);
+    pub(super) fn send(&mut self, session: SessionId, times: usize) -> Vec<(Path, Vec<u8>)> {
+        for number in 0..times {
+            // None is a repetition of another.
+            let mut data = DATA.to_vec();
+            data[99] += u8::try_from(number).unwrap();
+            self.endpoint.send(self.now, session, &data);
         }
         self.sent()
     }
@@ -378,33 +384,43 @@ fn a_moved_session_is_ended_where_its_client_is() {
     assert_eq!(bench.endpoint.next_timeout(), None);
 }
 
+/// The client of an exported session.
+fn known(exported: &Exported<'_>) -> KnownClient {
+    KnownClient {
+        id: CertificateId::of(b"certificate"),
+        period: exported.period,
+        verified: exported.verified.cloned().map(Box::new),
+    }
+}
+
 #[test]
 fn a_session_is_exported_and_imported_and_goes_on() {
     use dtls_server::association::Association;
     let mut bench = Bench::new(Parameters::default());
     let (mut client, session) = bench.connect(1, options());
-    let (at, association) = bench.endpoint.export(session).unwrap();
+    let exported = bench.endpoint.export(session).unwrap();
+    let (at, association) = (exported.path, exported.association);
     let (bytes, next) = (association.export(), association.send_number());
+    let known = known(&exported);
     let restored = || Association::restore(&bytes, next + 1_000).unwrap();
     let mut another = Bench::new(Parameters {
         sessions: 1,
         ..Parameters::default()
     });
-    let chain = vec![vec![1, 2, 3]];
     let session = another
         .endpoint
-        .import(another.now, at, restored(), chain.clone())
+        .import(another.now, at, restored(), known.clone())
         .unwrap();
     let established = another.endpoint.poll_event();
     assert!(
-        matches!(established, Some(Event::Established { certificate, .. }) if certificate == chain[0])
+        matches!(established, Some(Event::Established { certificate, .. }) if certificate == known.id)
     );
     another.receive(2, &client.send(DATA));
     assert_eq!((another.plaintexts(), another.moves()), (1, vec![path(2)]));
     client.receive(&another.send(session, 1)[0].1);
     assert_eq!(client.take_application_data(), [DATA]);
     // Its connection ID is in use, and there is no room.
-    let again = another.endpoint.import(another.now, at, restored(), chain);
+    let again = another.endpoint.import(another.now, at, restored(), known);
     assert_eq!(again, None);
 }
 
@@ -424,12 +440,12 @@ fn sessions_of_one_address_are_imported_in_any_order_and_go_on() {
     for order in [[first, second], [second, first]] {
         let mut another = Bench::new(Parameters::default());
         for id in order {
-            let (at, association) = bench.endpoint.export(id).unwrap();
-            assert_eq!(at, path(1));
+            let exported = bench.endpoint.export(id).unwrap();
+            assert_eq!(exported.path, path(1));
+            let (association, client) = (exported.association, known(&exported));
             let next = association.send_number() + 1_000;
             let restored = Association::restore(&association.export(), next).unwrap();
-            let chain = vec![vec![1, 2, 3]];
-            let imported = (another.endpoint).import(another.now, at, restored, chain);
+            let imported = (another.endpoint).import(another.now, path(1), restored, client);
             assert!(imported.is_some(), "{order:?}");
         }
         for client in &mut clients {

@@ -2,6 +2,7 @@
 
 use super::moving::{Bench, options};
 use super::*;
+use crate::device::CertificateId;
 use dtls_server::record::ContentType;
 use dtls_test_client::{Client, Options};
 
@@ -17,9 +18,9 @@ fn resumable(bench: &mut Bench, port: u16) -> (Client, Options, SessionId) {
     (client, again, session)
 }
 
-fn certificates(bench: &Bench) -> Vec<&Vec<u8>> {
+fn certificates(bench: &Bench) -> Vec<CertificateId> {
     let all = bench.events.iter().filter_map(|event| match event {
-        Event::Established { certificate, .. } => Some(certificate),
+        Event::Established { certificate, .. } => Some(*certificate),
         _ => None,
     });
     all.collect()
@@ -36,7 +37,6 @@ fn a_session_is_resumed_from_another_address_and_has_its_certificate() {
     let certificates = certificates(&bench);
     assert_eq!(certificates.len(), 2);
     assert_eq!(certificates[0], certificates[1]);
-    assert!(!certificates[0].is_empty());
     let data = client.send(b"up");
     bench.exchange(2, &mut client, vec![data]);
     assert!(matches!(bench.events.last(), Some(Event::Plaintext { .. })));
@@ -168,4 +168,26 @@ fn sessions_of_unregistered_certificates_push_out_none_and_are_not_resumed() {
     bench.endpoint.mark_registered(bench.now, session);
     bench.now += 100 * SECOND;
     assert!(!bench.connect(7, again).0.is_resumed());
+}
+
+#[test]
+fn a_device_that_makes_handshake_after_handshake_pushes_out_its_own_sessions_alone() {
+    let mut bench = Bench::new(Parameters {
+        resumable_sessions: 6,
+        ..Parameters::default()
+    });
+    let (_, another, _) = resumable(&mut bench, 1);
+    let own = options();
+    let mut all = Vec::new();
+    for port in 2..22 {
+        let (client, session) = bench.connect(port, own.clone());
+        bench.endpoint.mark_registered(bench.now, session);
+        all.push(Options {
+            session: client.resumable(),
+            ..own.clone()
+        });
+    }
+    assert!(bench.connect(30, another).0.is_resumed());
+    let mut is_resumed = |options: &Options| bench.connect(31, options.clone()).0.is_resumed();
+    assert!(is_resumed(&all[19]) && is_resumed(&all[16]) && !is_resumed(&all[15]));
 }

@@ -98,11 +98,11 @@ impl Flood {
             }
             let path = device.path;
             for transmit in arrived.iter().filter(|transmit| transmit.path == path) {
-                let outputs = device.engine.receive(now, &transmit.datagram);
+                let outputs = device.dtls.receive(now, &transmit.datagram);
                 device.take(outputs.unwrap_or_default());
             }
-            if device.engine.next_timeout().is_some_and(|at| at <= now) {
-                let outputs = device.engine.handle_timeout(now);
+            if device.dtls.next_timeout().is_some_and(|at| at <= now) {
+                let outputs = device.dtls.handle_timeout(now);
                 device.take(outputs.unwrap_or_default());
             }
         }

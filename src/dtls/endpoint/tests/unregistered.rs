@@ -1,7 +1,6 @@
 //! Handshakes of unregistered clients beside those of devices.
 
 use super::*;
-use crate::dtls::dtls13::hello::tests::packets;
 use crate::dtls::dtls13::inbound::tests::{encoded_fragment, encoded_record};
 
 fn settings(parameters: &Parameters) -> Settings {
@@ -27,7 +26,7 @@ fn fragment(number: u8) -> Vec<u8> {
 /// A gateway's sessions, and the settings of devices.
 struct Bench {
     endpoint: Endpoint,
-    client: ClientSettings,
+    client: ClientConfig,
     now: Instant,
 }
 
@@ -41,30 +40,32 @@ impl Bench {
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         Bench {
             endpoint: Endpoint::new(parameters, settings(&parameters), policy),
-            client: ClientSettings::new(&credentials(), &parameters).unwrap(),
+            client: client_config(&credentials(), parameters.versions, parameters.mtu),
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
         }
     }
 
-    fn hello(&self) -> (Engine, Vec<Vec<u8>>) {
-        let (engine, outputs) = Engine::client(&self.client, self.now).unwrap();
-        (engine, packets(outputs))
+    fn hello(&self) -> (client::Client, Vec<Vec<u8>>) {
+        let (dtls, outputs) = client::Client::connect(&self.client, self.now);
+        (dtls, datagrams(outputs))
     }
 
     /// Delivers datagrams to the gateway and its replies to the client. Returns the client's replies to those.
-    fn exchange(&mut self, port: u16, engine: &mut Engine, datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        for datagram in datagrams {
+    fn exchange(
+        &mut self,
+        port: u16,
+        client: &mut client::Client,
+        to_server: &[Vec<u8>],
+    ) -> Vec<Vec<u8>> {
+        for datagram in to_server {
             self.endpoint.receive(self.now, path(port), datagram);
         }
         self.endpoint.handle_timeout(self.now);
         let cookie_replies: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_transmit()).collect();
         let said = cookie_replies.into_iter().flat_map(|answer| {
-            packets(
-                engine
-                    .receive(self.now, &answer.datagram)
-                    .unwrap_or_default(),
-            )
+            let outputs = client.receive(self.now, &answer.datagram);
+            datagrams(outputs.unwrap_or_default())
         });
         said.collect()
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::device::Device;
+use crate::device::{CertificateId, Device};
 use crate::dtls::SessionId;
 use crate::logging::log_lines;
 use coap::RemoteEndpoint;
@@ -81,7 +81,7 @@ fn an_expired_certificate_is_logged_once_for_each_address() {
         for seconds in 100..200 {
             for host in [1, 2] {
                 let failure = HandshakeFailure::CertificateRefused {
-                    certificate: b"expired".to_vec(),
+                    certificate: [7; 32],
                     refusal: refusal(seconds),
                 };
                 journal.handshake_failed(now, path(host), &failure);

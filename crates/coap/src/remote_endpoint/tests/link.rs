@@ -43,6 +43,11 @@ impl<F> Link<F> {
         self.flights.push((at, flight));
     }
 
+    /// Drops what is in flight, but these.
+    pub(super) fn drop_flights(&mut self, keep: impl Fn(&F) -> bool) {
+        self.flights.retain(|(_, flight)| keep(flight));
+    }
+
     fn next(&self) -> Option<Instant> {
         self.flights.iter().map(|(at, _)| *at).min()
     }

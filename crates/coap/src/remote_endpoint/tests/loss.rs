@@ -1,6 +1,8 @@
 //! An endpoint and a model of a client that observes, over a lossy link: what the client has in the
 //! end is what was notified last (RFC 7641 §1.3, "eventual consistency").
 
+mod restarts;
+
 use super::link::{Link, World};
 use super::*;
 use crate::deduplication::EXCHANGE_LIFETIME;
@@ -43,7 +45,7 @@ struct Client {
     held: HashMap<u8, Held>,
     next_message_id: u16,
     unacknowledged: Vec<(u8, Message)>,
-    replies: HashMap<u16, Vec<u8>>,
+    replies: HashMap<u16, (Instant, Vec<u8>)>,
     received: HashSet<(u8, u64)>,
 }
 
@@ -82,7 +84,9 @@ impl Client {
             return None;
         }
         let id = message.message_id;
-        if let Some(reply) = self.replies.get(&id) {
+        if let Some((at, reply)) = self.replies.get(&id)
+            && now < *at + EXCHANGE_LIFETIME
+        {
             return Some(reply.clone());
         }
         let known = message.code != Code::EMPTY && self.take(now, &message);
@@ -92,7 +96,7 @@ impl Client {
             (_, false) => Type::Reset,
         };
         let reply = Message::empty(kind, id).encode(4).unwrap();
-        self.replies.insert(id, reply.clone());
+        self.replies.insert(id, (now, reply.clone()));
         Some(reply)
     }
 
@@ -225,7 +229,7 @@ impl Observing {
             Output::RegistrationRepeated(id) => self.notify(id),
             Output::Cancelled(id) => assert!(self.relations.remove(&id).is_some()),
             Output::TooLarge(..) => panic!("it is not"),
-            Output::PingUnanswered | Output::PathConfirmed => {}
+            Output::PingUnanswered | Output::ProvePath(_) | Output::PathConfirmed => {}
         }
     }
 

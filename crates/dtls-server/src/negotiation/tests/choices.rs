@@ -133,6 +133,23 @@ fn the_identity_is_one_that_the_client_can_verify() {
     );
 }
 
+/// BoringSSL's CertificateSelection-Server-CipherSuite-Prefs, which needs AES-CBC.
+#[test]
+fn a_suite_that_is_not_configured_chooses_no_identity() {
+    let offered = offering(&[
+        CipherSuite::EcdheEcdsaAes128Gcm,
+        CipherSuite::EcdheRsaAes128Gcm,
+    ]);
+    let other_ecdsa = CipherSuite::EcdheEcdsaAes256Gcm;
+    let with_rsa = both().cipher_suites(&[other_ecdsa, CipherSuite::EcdheRsaAes128Gcm]);
+    let choice = offered.choice(with_rsa).unwrap();
+    assert_eq!(choice.suite, CipherSuite::EcdheRsaAes128Gcm);
+    assert_eq!(
+        offered.choice(both().cipher_suites(&[other_ecdsa])),
+        Err(AlertDescription::HANDSHAKE_FAILURE)
+    );
+}
+
 #[test]
 fn the_best_scheme_of_the_key_is_used() {
     let scheme = |numbers: &[u16]| {
