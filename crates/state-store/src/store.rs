@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 /// How changes are put on disk.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many keys may have changes that are not on disk. With as many as there may be sessions, no change is refused.
+    /// How many changes may not be on disk. With twice as many as there may be sessions, for a row and what is beside it,
+    /// none is refused.
     pub capacity: usize,
     /// How long changes are collected for one commit. A crash loses those of this time, and of the commit.
     pub interval: Duration,
