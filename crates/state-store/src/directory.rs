@@ -71,6 +71,12 @@ impl Directory {
         Ok(false)
     }
 
+    /// Whether the database itself is missing, or empty. SQLite would delete its log then.
+    pub(crate) fn has_log_alone(&self) -> bool {
+        let length = fs::metadata(self.database()).map(|metadata| metadata.len());
+        length.unwrap_or(0) == 0
+    }
+
     /// An empty database that its owner alone may read. SQLite gives its log the same permissions.
     pub(crate) fn create_database(&self) -> io::Result<()> {
         for end in BESIDE {
@@ -98,8 +104,9 @@ impl Directory {
             return Err(io::Error::other(text));
         };
         let new = self.path.join(aside(number));
-        // The database last: a start that is killed in between still finds one, and sets it aside as one that has lost commits.
-        for end in BESIDE.into_iter().chain([""]) {
+        // The database first: a start that is killed in between leaves a log alone, which is set aside as well. A database alone
+        // would look like one that is in order, and be older.
+        for end in [""].into_iter().chain(BESIDE) {
             match fs::rename(with_end(&self.database(), end), with_end(&new, end)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}

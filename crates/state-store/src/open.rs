@@ -144,6 +144,10 @@ fn find(directory: &Directory, key: &StoreKey) -> Result<Found, DiskError> {
     if !directory.has_database()? {
         return Ok(Found::Nothing);
     }
+    if directory.has_log_alone() {
+        let what = "only its log is left".to_owned();
+        return Ok(Found::Unusable(Reason::Damaged(what)));
+    }
     let commits = commits::read(&directory.commits())?;
     let check = || {
         let database = Database::connect(&directory.database())?;

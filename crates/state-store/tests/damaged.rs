@@ -224,6 +224,20 @@ fn a_cut_off_database_is_set_aside() {
     }
 }
 
+/// As a start leaves it that is killed while it sets a database aside.
+#[test]
+fn a_log_alone_is_set_aside() {
+    let (_, mut files) = killed();
+    files.remove("state.sqlite3");
+    let directory = directory_with(&files);
+    let reason = is_set_aside(open(directory.path()), directory.path(), &files);
+    assert_eq!(reason, Reason::Damaged("only its log is left".to_owned()));
+    files.insert("state.sqlite3".to_owned(), Vec::new());
+    let directory = directory_with(&files);
+    let reason = is_set_aside(open(directory.path()), directory.path(), &files);
+    assert_eq!(reason, Reason::Damaged("only its log is left".to_owned()));
+}
+
 #[test]
 fn commits_that_are_lost_are_noticed() {
     // Without its log, with the end of its log cut off, and an older copy.

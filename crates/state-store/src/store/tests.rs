@@ -159,7 +159,7 @@ fn a_row_that_is_too_large_is_refused() {
 #[test]
 fn a_window_is_written_beside_a_row_alone() {
     let disk = TestDisk::default();
-    let (store, _events) = start(&disk, settings(4, LONG));
+    let (store, _events) = start(&disk, settings(100, LONG));
     let mut numbers = SendNumbers::of_new_session();
     let window = |length| Zeroizing::new(vec![0; length]);
     assert_eq!(
