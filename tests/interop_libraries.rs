@@ -350,6 +350,32 @@ fn a_notification_that_was_lost_reaches_the_device_at_its_next_port() {
     }
 }
 
+/// It is more than three times what came from the new port: it waits until the device has answered a ping, or a return
+/// routability check.
+#[test]
+fn a_long_notification_reaches_a_device_whose_nat_has_forgotten_its_port() {
+    for (library, arguments) in [
+        (Library::Californium, &[][..]),
+        (Library::Pion, &[]),
+        (Library::Pion, &["--return-routability"]),
+    ] {
+        let world = World::start();
+        let nat = Nat::to(world.address);
+        let arguments = [&["--connection-id", "0"], arguments].concat();
+        let (mut device, _) = behind(&nat, &world, library, &arguments);
+        for letter in ["a", "b"] {
+            nat.forget_ports();
+            assert_eq!(device.request(TELEMETRY), "2.01", "{library:?}");
+            let text = letter.repeat(700);
+            world.simulator.post(SHARED, &json!({ "text": text }));
+            let notification = device.await_line("notification ");
+            assert!(notification.contains(&text), "{library:?}: {notification}");
+            assert_no_handshake(&nat);
+        }
+        assert_eq!(device.unread(), [""; 0], "{library:?}");
+    }
+}
+
 /// Devices behind one NAT have its address, and at times each other's port.
 #[test]
 fn devices_behind_one_nat_keep_their_sessions_apart() {

@@ -264,7 +264,8 @@ async fn observe_commands(world: &World, device: &Device) {
 
 /// Sends a persistent command, and returns its id in ThingsBoard's REST API.
 fn send_persistent(world: &World, method: &str) -> u64 {
-    let command = json!({"method": method, "params": {}, "persistent": true});
+    // It expires after ten seconds by default, delivered or not: this gateway's drain and the start of the next one take five.
+    let command = json!({"method": method, "params": {}, "persistent": true, "timeoutMs": 600_000});
     let path = "/simulator/devices/meter-17/rpc";
     let sent = world.simulator.control("POST", path, &command.to_string());
     let sent: Value = serde_json::from_str(&sent).unwrap();

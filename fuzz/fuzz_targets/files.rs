@@ -3,7 +3,9 @@
 #![no_main]
 
 use coaps_gateway::facade::config::Config;
-use coaps_gateway::facade::credentials::{AuthorityPaths, ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::credentials::{
+    AuthorityPaths, ClientPolicy, ServerCredentials, Validity,
+};
 use coaps_gateway::facade::device::CertificateId;
 use libfuzzer_sys::fuzz_target;
 use rustls_pki_types::pem::PemObject;

@@ -8,14 +8,14 @@ use super::certificate_error::CertificateError;
 use super::chain::Chain;
 use super::clients::ClientPolicy;
 use super::issuer::contents;
-use super::period::Period;
+use super::period::{Moment, Period};
 use super::policies;
 use super::revocation::Serial;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls_pki_types::{TrustAnchor, UnixTime};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -95,9 +95,24 @@ impl Path {
 pub(crate) struct AuthorityPath {
     name: PathName,
     verified: Arc<Path>,
-    /// The certificate of a client of this path, to search another one by.
-    leaf: Box<[u8]>,
+    /// To search another one by.
+    leaf: Mutex<Leaf>,
     judged: Mutex<Option<Judged>>,
+}
+
+/// The certificate of a client: the one of its path that ends last, as another path must be found when the others have ended.
+struct Leaf {
+    der: Box<[u8]>,
+    not_after: Moment,
+}
+
+impl Leaf {
+    fn of(der: &[u8], parsed: &X509Certificate<'_>) -> Leaf {
+        Leaf {
+            der: der.into(),
+            not_after: Period::of(parsed.validity()).not_after,
+        }
+    }
 }
 
 /// What is the case under one set of anchors and lists.
@@ -145,11 +160,24 @@ impl AuthorityPath {
     fn search(&self, policy: &ClientPolicy, now: UnixTime) -> Result<Path, CertificateError> {
         let sent = self.verified.intermediates.iter().filter(|one| one.is_sent);
         let sent: Vec<&[u8]> = sent.map(|one| one.der.as_slice()).collect();
-        let path = Path::read(policy.find_path(&self.leaf, &sent, now)?)?;
+        let found = policy.find_path(&self.leaf().der, &sent, now)?;
+        let path = Path::read(found)?;
         if path.has_name_constraints || path.issuer_key() != self.verified.issuer_key() {
             return Err(CertificateError::authorities_changed());
         }
         Ok(path)
+    }
+
+    fn leaf(&self) -> MutexGuard<'_, Leaf> {
+        self.leaf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another client has this path.
+    fn offer_leaf(&self, der: &[u8], parsed: &X509Certificate<'_>) {
+        let mut leaf = self.leaf();
+        if Period::of(parsed.validity()).not_after > leaf.not_after {
+            *leaf = Leaf::of(der, parsed);
+        }
     }
 
     /// The intermediates that its clients have sent.
@@ -214,6 +242,7 @@ impl AuthorityPaths {
     ) -> Result<Arc<AuthorityPath>, CertificateError> {
         let name = name(&found, &policies::extensions_of(parsed));
         if let Some(path) = self.paths.get(&name).and_then(Weak::upgrade) {
+            path.offer_leaf(leaf, parsed);
             return Ok(path);
         }
         if self.paths.len() >= self.remove_unused_at {
@@ -223,7 +252,7 @@ impl AuthorityPaths {
         let path = Arc::new(AuthorityPath {
             name,
             verified: Arc::new(Path::read(found)?),
-            leaf: leaf.into(),
+            leaf: Mutex::new(Leaf::of(leaf, parsed)),
             judged: Mutex::new(None),
         });
         self.paths.insert(name, Arc::downgrade(&path));

@@ -3,7 +3,7 @@
 
 use super::roaming::Roaming;
 use super::scaled;
-use coap::{Message, Type};
+use coap::{Code, Message, Type};
 use dtls_server::record::ContentType;
 use std::time::Duration;
 
@@ -143,4 +143,35 @@ fn acknowledgements_and_further_requests_prove_nothing() {
     // All of them were right.
     let counters = forger.core.counters().coap;
     assert_eq!((counters.notifications_sent, counters.unmatched), (20, 0));
+}
+
+/// It receives a ping at its second port, and holds back the answer until a newer record was received. Then both this and
+/// another one come in one datagram from elsewhere: the answer is read first, but the session has moved on already.
+#[test]
+fn an_answer_to_a_ping_does_not_prove_the_address_that_its_own_datagram_moves_to() {
+    let mut forger = forger(5, false);
+    forger.acknowledges = false;
+    forger.set_attribute("a", &format!("\"{}\"", "longer ".repeat(100)));
+    forger.run_for(SECOND / 2);
+    forger.port = HOME[1];
+    forger.post(Type::NonConfirmable);
+    forger.run_for(SECOND / 2);
+    let mut received = forger.received.iter();
+    let is_ping =
+        |message: &&Message| (message.kind, message.code) == (Type::Confirmable, Code::EMPTY);
+    let ping = received.find(is_ping).unwrap();
+    let answer = Message::empty(Type::Reset, ping.message_id);
+    let answer = forger.client.send(&answer.encode(4).unwrap());
+    forger.post(Type::NonConfirmable);
+    forger.run_for(SECOND);
+    assert!(forger.is_path_unproven());
+    forger.port = VICTIMS[0];
+    let other = forger
+        .client
+        .send(&Message::empty(Type::Reset, 0).encode(4).unwrap());
+    forger.send_datagram([answer.clone(), other].concat());
+    forger.run_for(SECOND);
+    assert_eq!(forger.current_port(), VICTIMS[0]);
+    assert!(forger.is_path_unproven());
+    assert_eq!(forger.core.counters().dtls.moved, 2);
 }

@@ -39,6 +39,8 @@ pub(super) struct Roaming {
     pub(super) port: u16,
     /// Where it receives. `None`: where it sends from.
     pub(super) receives_at: Option<BTreeSet<u16>>,
+    /// Whether it acknowledges messages and answers pings.
+    pub(super) acknowledges: bool,
     pub(super) observation: Observation,
     /// Messages that came from the gateway, the latest last.
     pub(super) received: Vec<Message>,
@@ -84,6 +86,7 @@ impl Roaming {
             client: Client::new(options, seed),
             port: 1,
             receives_at: None,
+            acknowledges: true,
             observation: Observation::new(Token::new(TOKEN).unwrap(), Kind::Attributes, 1),
             received: Vec::new(),
             counted: BTreeMap::new(),
@@ -180,7 +183,7 @@ impl Roaming {
             if message.token == self.observation.token && message.code != Code::EMPTY {
                 (self.observation).handle_response(self.now, &message, is_response);
             }
-            if message.kind == Type::Confirmable {
+            if message.kind == Type::Confirmable && self.acknowledges {
                 let kind = match message.code {
                     Code::EMPTY => Type::Reset,
                     _ => Type::Acknowledgement,

@@ -66,16 +66,23 @@ impl Start {
         }
     }
 
-    /// Whether a client that has made these moves is authenticated: the messages are exactly those of the lawful flight, in
-    /// order, and the ChangeCipherSpec comes after the CertificateVerify, if there is one. Records can overtake one another.
+    /// Whether a client that has made these moves is or was authenticated.
     fn is_lawful(&self, moves: &[Move]) -> bool {
+        let handshakes = self.handshakes(moves);
+        handshakes
+            .iter()
+            .any(|moves| self.is_lawful_handshake(moves))
+    }
+
+    /// Whether the messages are exactly those of the lawful flight, in order, and the ChangeCipherSpec comes after the
+    /// CertificateVerify, if there is one. Records can overtake one another.
+    fn is_lawful_handshake(&self, moves: &[Move]) -> bool {
         let is_message = |one: &&Move| {
             !matches!(
                 one,
                 Move::ChangeCipherSpec | Move::ApplicationData | Move::Alert | Move::PathChallenge
             )
         };
-        let moves = self.of_last_handshake(moves);
         let messages: Vec<Move> = moves.iter().filter(is_message).copied().collect();
         let lawful: Vec<Move> = self.lawful().iter().filter(is_message).copied().collect();
         let verify = match self.earlier {
@@ -86,22 +93,25 @@ impl Start {
         messages.starts_with(&lawful) && change > verify
     }
 
-    /// The moves since the last hello that has begun a handshake. A ticket can be used again, so one can follow another that an
-    /// alert has ended: one under the session's keys, which count from the ChangeCipherSpec on. The two can overtake one another.
-    fn of_last_handshake<'a>(&self, moves: &'a [Move]) -> &'a [Move] {
-        let has_ticket = self
-            .earlier
-            .as_ref()
-            .is_some_and(|(_, resumable)| !resumable.ticket.is_empty());
-        let (mut begun, mut has_keys, mut has_alert) = (0, false, false);
+    /// The moves of each handshake. A ticket can be used again, so a hello begins another handshake after an alert has ended
+    /// one: an alert under the session's keys, which count from the ChangeCipherSpec on. The two can overtake one another.
+    fn handshakes<'a>(&self, moves: &'a [Move]) -> Vec<&'a [Move]> {
+        let earlier = self.earlier.as_ref();
+        let has_ticket = earlier.is_some_and(|(_, resumable)| !resumable.ticket.is_empty());
+        let (mut handshakes, mut begun) = (Vec::new(), 0);
         for (at, one) in moves.iter().enumerate() {
-            has_keys |= *one == Move::ChangeCipherSpec;
-            has_alert |= *one == Move::Alert;
-            if *one == Move::HelloWithCookie && has_ticket && has_keys && has_alert {
-                (begun, has_keys, has_alert) = (at + 1, false, false);
+            let before = &moves[begun..at];
+            if has_ticket
+                && *one == Move::HelloWithCookie
+                && before.contains(&Move::ChangeCipherSpec)
+                && before.contains(&Move::Alert)
+            {
+                handshakes.push(before);
+                begun = at + 1;
             }
         }
-        &moves[begun..]
+        handshakes.push(&moves[begun..]);
+        handshakes
     }
 
     fn walk(&self, moves: &[Move]) -> (Server, Client) {

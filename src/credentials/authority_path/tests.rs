@@ -6,6 +6,8 @@ use rcgen::{
     NameConstraints, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
+mod random_authorities;
+
 const VALID: [Result<(), CertificateError>; 2] = [Ok(()), Ok(())];
 
 fn refused(refusal: &CertificateError) -> [Result<(), CertificateError>; 2] {

@@ -12,7 +12,14 @@ use std::time::Instant;
 impl<T> Endpoint<T> {
     /// The client of a session has received what was sent since it moved, so its new address is proven, unless it knows return
     /// routability checks: then only these prove it. Nothing happens if it has not moved.
+    ///
+    /// Nor does anything while an [`Event::Moved`] of it is to be polled: what was received then was sent to another address.
+    /// One datagram can have an older record, with an answer from there, and a newer one, by which the session moves.
     pub fn confirm_path(&mut self, id: SessionId) {
+        let mut events = self.events.iter();
+        if events.any(|event| matches!(event, Event::Moved { session, .. } if *session == id)) {
+            return;
+        }
         let connection = self.sessions.get(id);
         let unproven = connection.and_then(|connection| connection.unproven.as_ref());
         if unproven.is_some_and(|unproven| !unproven.needs_response()) {

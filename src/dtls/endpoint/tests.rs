@@ -20,6 +20,7 @@ mod crowding;
 mod forged;
 mod fragmented;
 mod moving;
+mod random_resumptions;
 mod refused;
 mod resuming;
 mod sources;
@@ -304,7 +305,7 @@ fn a_certificate_revoked_during_its_handshake_is_rejected_at_its_end() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = Bench::new(Parameters {
             versions,
-            mtu: 300,
+            mtu: 250,
             ..Parameters::default()
         });
         let mut client = bench.client(1);
