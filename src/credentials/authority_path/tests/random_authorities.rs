@@ -5,7 +5,6 @@ use super::{certificates, list_of};
 use crate::credentials::authority_path::AuthorityPaths;
 use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
 use crate::credentials::{CertificateError, ClientPolicy, KnownClient, Validity};
-use crate::simulation::scaled;
 use fastrand::Rng;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree,
@@ -13,7 +12,11 @@ use rcgen::{
 };
 use std::collections::BTreeMap;
 
-const WORLDS: usize = scaled(60, 2_500);
+const WORLDS: usize = if cfg!(feature = "slow-tests") {
+    2_500
+} else {
+    60
+};
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const KEYS: usize = 4;
 const TIMES: [u64; 4] = [

@@ -4,12 +4,11 @@
 use super::moving::{Bench, options};
 use super::*;
 use crate::device::CertificateId;
-use crate::simulation::scaled;
 use dtls_server::suite::CipherSuite;
 use dtls_test_client::{Client, Options, Resumable};
 use fastrand::Rng;
 
-const RUNS: usize = scaled(2, 100);
+const RUNS: usize = if cfg!(feature = "slow-tests") { 100 } else { 2 };
 const HANDSHAKES: u64 = 500;
 const LIFETIME: Duration = Duration::from_secs(2_000);
 
