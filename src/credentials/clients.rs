@@ -240,14 +240,20 @@ impl ClientPolicy {
         if usage.is_some_and(|usage| !usage.value.digital_signature()) {
             return Err(CertificateError::NotForSigning);
         }
-        let mut found = Err(CertificateError::IssuerNotValid);
+        let mut refusal = None;
         for at in self.moments(Period::of(parsed.validity()), now) {
-            found = chain.find_path(leaf, parsed, &sent, patches.clone(), at);
-            if !matches!(found, Err(CertificateError::IssuerNotValid)) {
-                break;
+            match chain.find_path(leaf, parsed, &sent, patches.clone(), at) {
+                Ok(found) => return Ok(found),
+                // At no moment there is another issuer.
+                Err(CertificateError::UnknownIssuer) => {
+                    return Err(CertificateError::UnknownIssuer);
+                }
+                // A path that is refused for another reason may hide one that is valid at another moment.
+                Err(CertificateError::IssuerNotValid) => {}
+                Err(other) => refusal = refusal.or(Some(other)),
             }
         }
-        found
+        Err(refusal.unwrap_or(CertificateError::IssuerNotValid))
     }
 }
 

@@ -290,3 +290,23 @@ fn a_leaf_without_digital_signature_is_rejected_with_42() {
     }
     assert_eq!(CertificateError::NotForSigning.alert(), 42);
 }
+
+/// Where validity is ignored, an authority that has ended counts for the time before, even if another certificate of it, which
+/// has not ended, requires a policy.
+#[test]
+fn a_path_without_its_policy_does_not_hide_one_of_another_moment() {
+    let root = Authority::root("root");
+    let strict = with(authority_params("upper"), &[require_explicit(0)]);
+    let strict = Authority::with(strict, &root);
+    let mut ended = authority_params("upper");
+    ended.not_after = date_time_ymd(2025, 6, 1);
+    let ended = ended.signed_by(strict.issuer.key(), &root.issuer).unwrap();
+    let leaf = strict.issue(&params("meter"));
+    for file in [
+        [&*root.pem, &*strict.pem, &*ended.pem()].concat(),
+        [&*root.pem, &*ended.pem()].concat(),
+    ] {
+        let policy = ClientPolicy::new(Some(file.as_bytes()), Validity::Ignore).unwrap();
+        assert_eq!(policy.verify_leaf(&leaf, at(NOW)), Ok(()));
+    }
+}

@@ -179,6 +179,18 @@ impl World {
     }
 }
 
+/// Whether a client is accepted that sends the certificates of its path alone.
+fn is_accepted_by_its_path(
+    policy: &ClientPolicy,
+    chain: &[Vec<u8>],
+    client: &KnownClient,
+    time: u64,
+) -> bool {
+    let mut path = client.sent();
+    path.insert(0, &chain[0]);
+    policy.known(&path, at(time)).is_ok()
+}
+
 fn slices(chain: &[Vec<u8>]) -> Vec<&[u8]> {
     chain.iter().map(Vec::as_slice).collect()
 }
@@ -188,7 +200,8 @@ fn nothing_is_accepted_again_that_would_not_be_by_its_certificates_under_random_
     let keys: Vec<KeyPair> = (0..KEYS).map(|_| KeyPair::generate().unwrap()).collect();
     let (mut accepted, mut refused, mut only_by_certificates) = (0, 0, 0);
     let mut only_again: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for seed in 0..WORLDS {
+    // In these two it once was not so.
+    for seed in (0..WORLDS).chain([122, 693]) {
         let random = &mut Rng::with_seed(u64::try_from(seed).unwrap());
         let world = World::new(&keys, random);
         let validity = random.choice([Validity::Check, Validity::Ignore]).unwrap();
@@ -214,9 +227,9 @@ fn nothing_is_accepted_again_that_would_not_be_by_its_certificates_under_random_
                     let again = policy.verify_again(client, at(time));
                     match (again, policy.known(&slices(chain), at(time))) {
                         (Ok(()), Ok(_)) => accepted += 1,
-                        // A limit on the work of a search, of which there is none here.
-                        (Ok(()), Err(CertificateError::Chain(why)))
-                            if why.starts_with("Maximum") => {}
+                        // There are limits on the work of a search: of a client's certificates not all are looked at.
+                        (Ok(()), Err(_))
+                            if is_accepted_by_its_path(policy, chain, client, time) => {}
                         (Ok(()), Err(refusal)) => only_again
                             .entry(format!("{validity:?}: {refusal}"))
                             .or_default()
