@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 /// The format that is written, and the only one that is read.
 pub(crate) const FORMAT: u8 = 1;
 
-/// Message IDs that an endpoint skips which may have used some after its export: more than it can have used in any second
-/// of EXCHANGE_LIFETIME but in one burst.
+/// Message IDs that an endpoint skips if it may have used some after its export: as many as 35 seconds take at the rate that is
+/// allowed for ever. After a burst, which may be larger, one can be used again within EXCHANGE_LIFETIME.
 pub(crate) const MESSAGE_IDS_SKIPPED: u16 = 1 << 13;
 
 /// Sequence numbers that are skipped in the same case. A client takes a number for newer that is up to 2^23 higher (RFC 7641

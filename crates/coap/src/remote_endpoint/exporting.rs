@@ -19,7 +19,7 @@ impl RemoteEndpoint {
     /// What must outlive the process: Message IDs, observation relations, and if the export is final, which means that
     /// nothing is sent after it, the messages remembered for deduplication.
     ///
-    /// An endpoint that rests and does not observe takes four bytes, and some forty with each relation.
+    /// An endpoint that rests and does not observe takes four bytes, six if the export is final. Each relation takes some forty.
     #[must_use]
     pub fn export(&self, now: Instant, is_final: bool) -> Vec<u8> {
         let mut out = Vec::new();
@@ -43,8 +43,8 @@ impl RemoteEndpoint {
         out
     }
 
-    /// An endpoint out of its export, `since` long ago. The ids of its observations are the same. Export it before it sends
-    /// something, if it may be restored again: what it skips, it would skip to once more.
+    /// An endpoint out of its export, `since` long ago. The ids of its observations are the same. Before it
+    /// sends anything, its own export must be stored: restored from the former one again, it would skip to the same numbers.
     ///
     /// # Errors
     /// The bytes are not an export of this format.
