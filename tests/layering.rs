@@ -70,6 +70,7 @@ const CRATES: &[&str] = &[
     "shares",
     "cross_site",
     "heap_trim",
+    "state_store",
     "thingsboard_simulator",
 ];
 
@@ -148,6 +149,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("rustix", &["src/cli/dumpable.rs"]),
     ("heap_trim", &["src/gateway/driver.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
+    (
+        "rusqlite",
+        &[
+            "crates/state-store/src/database.rs",
+            "crates/state-store/src/database/",
+            "crates/state-store/src/disk_error.rs",
+        ],
+    ),
 ];
 
 /// A library, and the rooms that must not name it, because they are sans-IO and take the time as a parameter.

@@ -1,0 +1,87 @@
+use super::*;
+use std::collections::HashSet;
+
+fn place(key: u64) -> Place {
+    Place::session(key)
+}
+
+fn key(byte: u8) -> StoreKey {
+    StoreKey::from_hex(&format!("{byte:02x}").repeat(32)).unwrap()
+}
+
+fn row_key(key: &StoreKey, generation: &Generation) -> RowKey {
+    RowKey::new(key, generation).unwrap()
+}
+
+#[test]
+fn a_row_is_opened_with_its_key_in_its_place() {
+    let generation = Generation::new(7).unwrap();
+    let mut sealer = Sealer::new(row_key(&key(1), &generation));
+    let sealed = sealer.seal(place(3), [b"bound", b" and row"]).unwrap();
+    assert_eq!(sealed.len(), 13 + OVERHEAD);
+    assert_eq!(generation_of(&sealed), Some(7));
+    let reader = row_key(&key(1), &generation);
+    assert_eq!(
+        reader.open(place(3), &sealed).unwrap().as_slice(),
+        b"bound and row"
+    );
+    // Another place, another key, another salt.
+    assert_eq!(reader.open(place(4), &sealed), Err(NotAuthentic));
+    assert_eq!(
+        row_key(&key(2), &generation).open(place(3), &sealed),
+        Err(NotAuthentic)
+    );
+    let other = Generation::new(7).unwrap();
+    assert_eq!(
+        row_key(&key(1), &other).open(place(3), &sealed),
+        Err(NotAuthentic)
+    );
+}
+
+#[test]
+fn each_changed_bit_and_each_cut_is_noticed() {
+    let generation = Generation::new(1).unwrap();
+    let mut sealer = Sealer::new(row_key(&key(1), &generation));
+    let sealed = sealer.seal(place(3), [b"", b"row"]).unwrap();
+    let reader = row_key(&key(1), &generation);
+    for bit in 0..sealed.len() * 8 {
+        let mut changed = sealed.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(reader.open(place(3), &changed), Err(NotAuthentic), "{bit}");
+    }
+    for end in 0..sealed.len() {
+        assert_eq!(
+            reader.open(place(3), &sealed[..end]),
+            Err(NotAuthentic),
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn no_nonce_is_used_twice() {
+    let generation = Generation::new(1).unwrap();
+    let mut sealer = Sealer::new(row_key(&key(1), &generation));
+    let mut nonces = HashSet::new();
+    for _ in 0..10_000 {
+        let sealed = sealer.seal(place(1), [b"", b"the same row"]).unwrap();
+        assert!(nonces.insert(sealed[..HEADER].to_vec()));
+    }
+    sealer.counter = u64::MAX;
+    assert_eq!(sealer.seal(place(1), [b"", b""]), Err(NotSealed));
+}
+
+#[test]
+fn a_generation_is_proved_by_its_key_alone() {
+    let generation = Generation::new(5).unwrap();
+    let proof = generation.proof(&key(1));
+    assert!(generation.is_proved_by(&key(1), proof.as_ref()));
+    assert!(!generation.is_proved_by(&key(2), proof.as_ref()));
+    let mut other = generation;
+    other.number = 6;
+    assert!(!other.is_proved_by(&key(1), proof.as_ref()));
+    other = generation;
+    other.salt[31] ^= 1;
+    assert!(!other.is_proved_by(&key(1), proof.as_ref()));
+    assert!(!generation.is_proved_by(&key(1), &[]));
+}

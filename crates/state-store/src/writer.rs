@@ -1,0 +1,191 @@
+//! The thread that puts changes on disk.
+//!
+//! ```text
+//!  wait for a change ──▶ wait for more (the interval) ──▶ commit ──┬─ done ──▶ …
+//!        │                                                  ▲      └─ failed: wait 1 s, 2 s, … 30 s
+//!        └─ none for a while: tidy                          └──────────────────────────┘
+//! ```
+
+use crate::disk_error::DiskError;
+use crate::queue::{Batch, Queue, Synced};
+use crate::store::{Event, Report};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The longest wait after a commit that failed.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How long there is no change until the log is emptied and space given back.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What changes are put on.
+pub(crate) trait Disk: Send + 'static {
+    /// Makes all changes or none, and returns when they are synced. After an error it is not known which.
+    fn commit(&mut self, batch: &Batch) -> Result<(), DiskError>;
+
+    /// Gives space back that is not needed. It may take a while.
+    fn tidy(&mut self) -> Result<(), DiskError>;
+}
+
+/// What the loop and the thread share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// There is something to do for the thread.
+    changed: Condvar,
+    /// [`Queue::synced`], to be read without the lock.
+    synced: AtomicU64,
+}
+
+pub(crate) struct State {
+    pub(crate) queue: Queue,
+    /// The thread writes what is pending, and ends.
+    pub(crate) is_stopping: bool,
+    pub(crate) report: Report,
+}
+
+impl Shared {
+    pub(crate) fn new(queue: Queue) -> Shared {
+        Shared {
+            state: Mutex::new(State {
+                queue,
+                is_stopping: false,
+                report: Report::default(),
+            }),
+            changed: Condvar::new(),
+            synced: AtomicU64::new(0),
+        }
+    }
+
+    /// Nothing panics while it has the lock, so what a poisoned lock holds is whole.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn synced(&self) -> Synced {
+        Synced(self.synced.load(Ordering::Acquire))
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, at_most: Duration) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, at_most);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The thread's own state.
+pub(crate) struct Writer<D> {
+    pub(crate) disk: D,
+    pub(crate) interval: Duration,
+    pub(crate) first_retry: Duration,
+}
+
+impl<D: Disk> Writer<D> {
+    /// Runs until the store is stopped, and returns whether everything is on disk.
+    pub(crate) fn run(
+        mut self,
+        shared: &Shared,
+        mut on_event: impl FnMut(Event),
+    ) -> Result<(), DiskError> {
+        let mut is_tidy = false;
+        let mut failed: Option<Failed> = None;
+        loop {
+            let state = shared.lock();
+            if !state.queue.has_pending() {
+                if state.is_stopping {
+                    drop(state);
+                    return self.disk.tidy();
+                }
+                let state = shared.wait(state, IDLE);
+                if !is_tidy && !state.queue.has_pending() && !state.is_stopping {
+                    drop(state);
+                    // Where it fails, so do commits, which report it.
+                    is_tidy = self.disk.tidy().is_ok();
+                }
+                continue;
+            }
+            let pause = failed.as_ref().map_or(self.interval, |failed| failed.retry);
+            let mut state = self.pause(shared, state, pause, failed.is_some());
+            let stops = state.is_stopping;
+            let batch = state.queue.take();
+            drop(state);
+            is_tidy = false;
+            let result = self.write(shared, batch);
+            match (result, failed.take()) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(before)) => on_event(Event::WorksAgain {
+                    failed: before.commits,
+                }),
+                (Err(error), before) => {
+                    if before.is_none() {
+                        on_event(Event::Failing(error.clone()));
+                    }
+                    if stops {
+                        return Err(error);
+                    }
+                    failed = Some(Failed::again(before, self.first_retry));
+                }
+            }
+        }
+    }
+
+    /// Waits, but not when the store stops, nor, unless a commit has failed, when the queue gets full.
+    fn pause<'a>(
+        &self,
+        shared: &Shared,
+        state: MutexGuard<'a, State>,
+        pause: Duration,
+        has_failed: bool,
+    ) -> MutexGuard<'a, State> {
+        let goes_on =
+            |state: &mut State| !state.is_stopping && (has_failed || !state.queue.is_half_full());
+        let waited = (shared.changed).wait_timeout_while(state, pause, goes_on);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Commits a batch, or puts it back.
+    pub(crate) fn write(&mut self, shared: &Shared, batch: Batch) -> Result<(), DiskError> {
+        let rows = u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
+        let result = self.disk.commit(&batch);
+        let mut state = shared.lock();
+        let State { queue, report, .. } = &mut *state;
+        match &result {
+            Ok(()) => {
+                queue.committed(batch);
+                report.commits = report.commits.saturating_add(1);
+                report.changes = report.changes.saturating_add(rows);
+            }
+            Err(_) => {
+                queue.failed(batch);
+                report.failed_commits = report.failed_commits.saturating_add(1);
+            }
+        }
+        report.is_failing = result.is_err();
+        shared.synced.store(queue.synced().0, Ordering::Release);
+        result
+    }
+}
+
+/// Commits that failed, one after the other.
+struct Failed {
+    commits: u64,
+    /// How long to wait until the next.
+    retry: Duration,
+}
+
+impl Failed {
+    fn again(before: Option<Failed>, first: Duration) -> Failed {
+        match before {
+            None => Failed {
+                commits: 1,
+                retry: first,
+            },
+            Some(before) => Failed {
+                commits: before.commits.saturating_add(1),
+                retry: before.retry.saturating_mul(2).min(LONGEST_RETRY),
+            },
+        }
+    }
+}
