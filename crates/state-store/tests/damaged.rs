@@ -213,13 +213,22 @@ fn whatever_bit_is_flipped_all_is_restored_or_set_aside() {
 
 #[test]
 fn a_cut_off_database_is_set_aside() {
-    let (_, good) = stopped();
-    let length = good["state.sqlite3"].len();
+    let (rows, good) = stopped();
+    let database = &good["state.sqlite3"];
+    let length = database.len();
     for left in [1, 99, 4095, 4096, length / 2, length - 4096, length - 1] {
         let mut files = good.clone();
         files.get_mut("state.sqlite3").unwrap().truncate(left);
         let directory = directory_with(&files);
-        let reason = is_set_aside(open(directory.path()), directory.path(), &files);
+        let opened = open(directory.path());
+        if opened.set_aside().is_none() {
+            // A page that is not whole is read with zeros at its end, so nothing is lost where they were.
+            let is_zero = database[left..].iter().all(|byte| *byte == 0);
+            assert!(left == length - 1 && is_zero, "{left} of {length} bytes");
+            assert_eq!(start(opened).1, rows);
+            continue;
+        }
+        let reason = is_set_aside(opened, directory.path(), &files);
         assert!(matches!(reason, Reason::Damaged(_)), "{left}: {reason:?}");
     }
 }
