@@ -95,3 +95,6 @@ impl RelayTable {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
