@@ -92,7 +92,9 @@ fn main() {
         }
         wait_until_synced(&store);
     });
-    measure("stop", count, || store.stop().unwrap());
+    measure("stop", count, || {
+        store.stop(Duration::from_secs(600)).unwrap()
+    });
     println!(
         "on disk: {} B a session",
         size(directory.path()) / count as u64
@@ -104,9 +106,7 @@ fn main() {
         || {
             for _ in 0..20 {
                 for (key, numbers) in &sessions {
-                    store
-                        .put_window(*key, numbers, Zeroizing::new(vec![1; WINDOW]))
-                        .unwrap();
+                    store.put_window(*key, numbers, &[1; WINDOW]).unwrap();
                 }
             }
         },
@@ -115,9 +115,7 @@ fn main() {
     measure("windows of all, 20 times", 20 * count, || {
         for _ in 0..20 {
             for (key, numbers) in &sessions {
-                store
-                    .put_window(*key, numbers, Zeroizing::new(vec![1; WINDOW]))
-                    .unwrap();
+                store.put_window(*key, numbers, &[1; WINDOW]).unwrap();
             }
             wait_until_synced(&store);
         }
@@ -126,9 +124,7 @@ fn main() {
         for _ in 0..20 {
             for _ in 0..count / 10 {
                 let (key, numbers) = random.choice(&sessions).unwrap();
-                store
-                    .put_window(*key, numbers, Zeroizing::new(vec![1; WINDOW]))
-                    .unwrap();
+                store.put_window(*key, numbers, &[1; WINDOW]).unwrap();
             }
             wait_until_synced(&store);
         }
@@ -159,14 +155,17 @@ fn main() {
         size(directory.path()) / count as u64
     );
     for (key, numbers) in &sessions {
-        store
-            .put_window(*key, numbers, Zeroizing::new(vec![1; WINDOW]))
-            .unwrap();
+        store.put_window(*key, numbers, &[1; WINDOW]).unwrap();
     }
-    measure("stop", count, || store.stop().unwrap());
+    measure("stop", count, || {
+        store.stop(Duration::from_secs(600)).unwrap()
+    });
     println!(
         "on disk: {} B a session",
         size(directory.path()) / count as u64
     );
-    measure("open and restore", count, open).0.stop().unwrap();
+    measure("open and restore", count, open)
+        .0
+        .stop(Duration::from_secs(600))
+        .unwrap();
 }
