@@ -15,6 +15,7 @@ mod reload;
 mod report;
 mod requests;
 mod respond;
+mod state;
 mod tap;
 
 use super::Settings;
@@ -32,6 +33,7 @@ use crate::quotas::in_flight::InFlight;
 use crate::quotas::turns::{Turn, Turns, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
+use crate::state::State;
 use coap::{self, Output};
 pub(crate) use downlink::DownlinkRequest;
 use downlink::Subscriptions;
@@ -107,6 +109,9 @@ pub struct Core {
     coap_counters: coap::Counters,
     journal: Journal,
     tap: TapSender,
+    /// What outlives the process, if anything does.
+    state: Option<State>,
+    unix_time: UnixTime,
     /// Reused between calls.
     outputs: Vec<Output>,
 }
@@ -151,12 +156,15 @@ impl Core {
             coap_counters: coap::Counters::default(),
             journal: Journal::default(),
             tap: TapSender::default(),
+            state: None,
+            unix_time: UnixTime::since_unix_epoch(Duration::ZERO),
             outputs: Vec::new(),
         }
     }
 
     /// Sets the wall clock, which decides whether certificates are valid. It may jump.
     pub fn set_unix_time(&mut self, unix_time: UnixTime) {
+        self.unix_time = unix_time;
         self.sessions.dtls.set_unix_time(unix_time);
     }
 
@@ -266,6 +274,7 @@ impl Core {
         self.continue_review(now);
         self.continue_draining(now);
         self.settle(now);
+        self.push_state(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
@@ -279,6 +288,7 @@ impl Core {
             self.draining.next_timeout(),
             self.turns.next_timeout(),
             self.ready.next_timeout(),
+            self.state_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -405,6 +415,9 @@ impl Core {
                         self.report_alive(now, device);
                     }
                     self.refresh_device(now, session);
+                    if self.leaves_requests(session) && coap::Message::is_request(&bytes) {
+                        continue;
+                    }
                     self.tap.send(|| self.received(session, &bytes));
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
                         endpoint.receive(now, bytes.into(), context, outputs);
@@ -427,6 +440,7 @@ impl Core {
                         self.close_connection(device);
                     }
                     if let Some(peer) = self.sessions.remove(session) {
+                        self.row_ended(&peer);
                         self.tallies.answers.session_ended(peer.open_requests());
                         self.journal.ended(&peer, &reason);
                     }
@@ -465,6 +479,7 @@ impl Core {
         let admission = self.sessions.admit(peer, self.review.registry_version());
         self.tap.send(|| self.established(session, path, version));
         self.make_room(admission);
+        self.row_changed(session);
         if let Some(device) = self.device_of(session) {
             self.renew_relay(now, &device);
         }
