@@ -40,8 +40,8 @@ pub mod device {
 /// DTLS sessions of many remote addresses over one socket.
 pub mod dtls {
     pub use crate::dtls::{
-        CipherSuites, Endpoint, Event, Exported, ExtendedMasterSecret, Parameters, Path, SessionId,
-        Settings, Versions,
+        CipherSuites, Endpoint, Event, Exported, ExtendedMasterSecret, ImportError, Parameters,
+        Path, SessionId, Settings, Versions,
     };
 }
 

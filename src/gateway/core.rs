@@ -191,15 +191,16 @@ impl Core {
         self.handle_datagram(now, path, datagram);
     }
 
-    /// Goes on with a session of DTLS 1.2 as if its handshake had completed now: see [`dtls::Endpoint::import`].
+    /// Goes on with a session of DTLS 1.2: see [`dtls::Endpoint::import`].
     pub fn import(
         &mut self,
         now: Instant,
         path: Path,
         association: dtls::Association,
         client: KnownClient,
-    ) -> Option<SessionId> {
-        let session = self.sessions.dtls.import(now, path, association, client);
+        deadline: Instant,
+    ) -> Result<SessionId, dtls::ImportError> {
+        let session = (self.sessions.dtls).import(now, path, association, client, deadline);
         self.settle(now);
         session
     }
