@@ -106,6 +106,7 @@ mod quotas;
 mod relay;
 mod reload;
 mod shown;
+mod state;
 #[cfg(test)]
 mod simulation;
 mod timers;

@@ -399,57 +399,61 @@ impl Core {
 
     fn handle_dtls_events(&mut self, now: Instant) {
         while let Some(event) = self.sessions.dtls.poll_event() {
-            match event {
-                dtls::Event::Established {
-                    session,
-                    path,
-                    certificate,
-                    version,
-                } => {
-                    self.tallies.handshakes.completed();
-                    self.admit(now, session, path, certificate, version);
+            self.handle_dtls_event(now, event);
+        }
+    }
+
+    fn handle_dtls_event(&mut self, now: Instant, event: dtls::Event) {
+        match event {
+            dtls::Event::Established {
+                session,
+                path,
+                certificate,
+                version,
+            } => {
+                self.tallies.handshakes.completed();
+                self.admit(now, session, path, certificate, version);
+            }
+            dtls::Event::Moved { session, path } => self.moved(session, path),
+            dtls::Event::Plaintext { session, bytes } => {
+                if let Some(device) = self.sessions.received(now, session) {
+                    let device = device.clone();
+                    self.report_alive(now, device);
                 }
-                dtls::Event::Moved { session, path } => self.moved(session, path),
-                dtls::Event::Plaintext { session, bytes } => {
-                    if let Some(device) = self.sessions.received(now, session) {
-                        let device = device.clone();
-                        self.report_alive(now, device);
-                    }
-                    self.refresh_device(now, session);
-                    if self.leaves_requests(session) && coap::Message::is_request(&bytes) {
-                        continue;
-                    }
-                    self.tap.send(|| self.received(session, &bytes));
-                    self.with_endpoint(now, session, |endpoint, context, outputs| {
-                        endpoint.receive(now, bytes.into(), context, outputs);
-                    });
-                    self.resume_relay(now, session);
+                self.refresh_device(now, session);
+                if self.leaves_requests(session) && coap::Message::is_request(&bytes) {
+                    return;
                 }
-                dtls::Event::Ended { session, reason } => {
-                    self.tallies.handshakes.ended(&reason);
-                    self.give_up_calls(session);
-                    self.tap.send(|| self.ended(session, &reason));
-                    let is_draining = self.draining.is_active();
-                    let device = self.device_of(session).filter(|_| is_draining);
-                    self.with_relay_if_any(now, session, |relay, context| {
-                        relay.session_ended(session);
-                        if is_draining {
-                            relay.abort_unused_attribute_downlink(context);
-                        }
-                    });
-                    if let Some(device) = device {
-                        self.close_connection(device);
+                self.tap.send(|| self.received(session, &bytes));
+                self.with_endpoint(now, session, |endpoint, context, outputs| {
+                    endpoint.receive(now, bytes.into(), context, outputs);
+                });
+                self.resume_relay(now, session);
+            }
+            dtls::Event::Ended { session, reason } => {
+                self.tallies.handshakes.ended(&reason);
+                self.give_up_calls(session);
+                self.tap.send(|| self.ended(session, &reason));
+                let is_draining = self.draining.is_active();
+                let device = self.device_of(session).filter(|_| is_draining);
+                self.with_relay_if_any(now, session, |relay, context| {
+                    relay.session_ended(session);
+                    if is_draining {
+                        relay.abort_unused_attribute_downlink(context);
                     }
-                    if let Some(peer) = self.sessions.remove(session) {
-                        self.row_ended(&peer);
-                        self.tallies.answers.session_ended(peer.open_requests());
-                        self.journal.ended(&peer, &reason);
-                    }
+                });
+                if let Some(device) = device {
+                    self.close_connection(device);
                 }
-                dtls::Event::HandshakeFailed { path, failure } => {
-                    self.tallies.handshakes.failed(&failure);
-                    self.journal.handshake_failed(now, path, &failure);
+                if let Some(peer) = self.sessions.remove(session) {
+                    self.row_ended(&peer);
+                    self.tallies.answers.session_ended(peer.open_requests());
+                    self.journal.ended(&peer, &reason);
                 }
+            }
+            dtls::Event::HandshakeFailed { path, failure } => {
+                self.tallies.handshakes.failed(&failure);
+                self.journal.handshake_failed(now, path, &failure);
             }
         }
     }

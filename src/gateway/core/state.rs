@@ -15,7 +15,7 @@ use std::time::Instant;
 impl Core {
     /// Stores sessions from now on.
     pub(super) fn attach_state(&mut self, state: State) {
-        self.sessions.dtls.note_used();
+        self.sessions.dtls.list_changes();
         self.relays.note_changed();
         self.state = Some(state);
     }
