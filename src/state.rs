@@ -12,6 +12,7 @@
 //! | [`session`] | a session as a row |
 //! | [`record`] | what belongs to a device or to all, as records |
 //! | [`clock`] | times of the process as times of the world |
+//! | [`settings`] | where it is stored |
 //! | [`report`] | what there is to say of it |
 //!
 //! A session of DTLS 1.3 has no row, since its engine can't be exported, and neither has one of a certificate that is not
@@ -24,6 +25,7 @@ pub(crate) mod pending;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod session;
+pub(crate) mod settings;
 
 use keys::Keys;
 use pending::Pending;

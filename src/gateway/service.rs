@@ -80,6 +80,8 @@ pub struct Parts {
     pub clients: ClientPolicy,
     pub registry: Arc<Registry>,
     pub upstream: upstream::Settings,
+    /// Where sessions are stored. `None`: they end with the process.
+    pub state: Option<crate::state::settings::Settings>,
     pub settings: Settings,
     /// The time limit of draining.
     pub drain: Duration,

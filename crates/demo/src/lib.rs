@@ -235,6 +235,7 @@ fn parts(
             connects_per_second: 500,
             alive_for: settings.relay.alive_for,
         },
+        state: None,
         settings,
         drain: Duration::ZERO,
         workers: tokio::runtime::Handle::current(),

@@ -41,6 +41,7 @@
 //! | `seal` | encryption of rows |
 //! | `commits` | a count beside the database, so that a loss of commits is noticed |
 //! | `directory` | the lock, and renaming |
+//! | `look` | what an opening would find, without a change |
 //!
 //! docs/state.md says why it is SQLite, and how the gateway is to use it.
 #![warn(missing_docs)]
@@ -50,6 +51,7 @@ mod database;
 mod directory;
 mod disk_error;
 pub mod key;
+mod look;
 pub mod open;
 mod queue;
 mod seal;
@@ -64,6 +66,7 @@ mod simulation;
 
 pub use disk_error::DiskError;
 pub use key::{KeyError, KeyFile, StoreKey};
+pub use look::{Look, has_database, look};
 pub use open::{OpenError, Opened, Reason, Restored, SetAside, StoredSession, open};
 pub use queue::{Full, Synced};
 pub use send_numbers::{SendLimit, SendNumbers};
