@@ -15,6 +15,7 @@ mod reload;
 mod report;
 mod requests;
 mod respond;
+mod restore;
 mod state;
 mod tap;
 
@@ -111,6 +112,8 @@ pub struct Core {
     tap: TapSender,
     /// What outlives the process, if anything does.
     state: Option<State>,
+    /// What should be stored can't be: the store can't be opened.
+    is_state_failing: bool,
     unix_time: UnixTime,
     /// Reused between calls.
     outputs: Vec<Output>,
@@ -157,6 +160,7 @@ impl Core {
             journal: Journal::default(),
             tap: TapSender::default(),
             state: None,
+            is_state_failing: false,
             unix_time: UnixTime::since_unix_epoch(Duration::ZERO),
             outputs: Vec::new(),
         }

@@ -12,6 +12,7 @@ use crate::calls::task;
 use crate::calls::{Completion, Ticket};
 use crate::downlink::Kind;
 use crate::dtls::Path;
+use crate::gateway::log;
 use crate::gateway::report::SessionLine;
 use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
@@ -412,11 +413,11 @@ async fn wait_until(mut timer: Pin<&mut tokio::time::Sleep>, deadline: Instant) 
 }
 
 #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-fn unix_time() -> UnixTime {
+pub(super) fn unix_time() -> UnixTime {
     UnixTime::now()
 }
 

@@ -9,13 +9,18 @@ use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
 use crate::downlink::Form;
 use crate::dtls;
-use crate::gateway::driver::{Calls, Driver, End, Shutdown};
+use crate::gateway::driver::{self, Calls, Driver, End, Shutdown};
+use crate::gateway::log;
 use crate::ota;
+use crate::shown::Shown;
+use crate::state;
 use crate::udp::Udp;
 use crate::upstream::{self, Server};
+use state_store::{DiskError, KeyError, OpenError};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,6 +48,12 @@ pub enum StartError {
     Engine(#[from] dtls::SettingsError),
     #[error("upstream: {0}")]
     Upstream(#[from] upstream::SettingsError),
+    #[error("state.key_file: {0}")]
+    StateKey(KeyError),
+    #[error("state.directory: {0}")]
+    State(OpenError),
+    #[error("state.directory: {}: {1}; nothing was changed", Shown::path(.0))]
+    Restore(PathBuf, DiskError),
     #[error("the operating system gives no random numbers")]
     Random,
 }
@@ -81,7 +92,7 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     pub upstream: upstream::Settings,
     /// Where sessions are stored. `None`: they end with the process.
-    pub state: Option<crate::state::settings::Settings>,
+    pub state: Option<state::settings::Settings>,
     pub settings: Settings,
     /// The time limit of draining.
     pub drain: Duration,
@@ -122,13 +133,16 @@ impl Gateway {
         };
         let udp = Udp::bind(wanted).map_err(bind)?;
         let address = udp.local_addr().map_err(bind)?;
-        let core = Core::new(
+        let mut core = Core::new(
             settings,
             engine,
             parts.clients,
             parts.registry,
             random_seed()?,
         );
+        if let Some(state) = &parts.state {
+            store(&mut core, state)?;
+        }
         info!(%address, devices, "listening for CoAPs");
         let (handle, commands) = handle::channel();
         let driver = Driver::new(
@@ -188,6 +202,30 @@ impl Gateway {
         };
         self.driver.run(shutdown).await
     }
+}
+
+/// Goes on with the sessions that are stored, and stores sessions from now on. On a disk that fails sessions are in memory alone:
+/// a restart must help devices even then.
+fn store(core: &mut Core, settings: &state::settings::Settings) -> Result<(), StartError> {
+    let directory = &settings.directory;
+    let key = settings.key.load().map_err(StartError::StateKey)?;
+    let opened = match state_store::open(directory, &key.key) {
+        Ok(opened) => opened,
+        Err(error @ OpenError::InUse(_)) => return Err(StartError::State(error)),
+        Err(error) => {
+            log::state::not_opened(directory, &error);
+            core.nothing_is_stored();
+            return Ok(());
+        }
+    };
+    log::state::opened(directory, key.is_new, opened.set_aside());
+    let start = driver::now();
+    core.set_unix_time(driver::unix_time());
+    let event = |event| log::state::event(&event);
+    let restored = core.restore(start, opened, settings.window, event);
+    let restored = restored.map_err(|error| StartError::Restore(directory.clone(), error))?;
+    log::state::restored(&restored, driver::now().saturating_duration_since(start));
+    Ok(())
 }
 
 /// Message IDs and retransmission times must differ from one start to the next (RFC 7252 §4.4).

@@ -3,12 +3,15 @@
 //! A row is due as soon as something in it has changed. What changes with each record is pushed for all sessions together,
 //! once in `state.window`: the more neighbours are in one commit, the less each costs.
 
+use crate::credentials::ChangedPath;
 use crate::dtls::SessionId;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Rows pushed in one turn of the loop.
 pub(crate) const ROWS_PER_TURN: usize = 128;
+/// Records pushed in one turn.
+pub(crate) const RECORDS_PER_TURN: usize = 64;
 /// Windows pushed in one turn.
 pub(crate) const WINDOWS_PER_TURN: usize = 512;
 /// How many changes may wait for the disk before rows wait in the loop: a start has all rows written again, and they need not
@@ -16,6 +19,14 @@ pub(crate) const WINDOWS_PER_TURN: usize = 512;
 pub(crate) const CROWDED: usize = 16_384;
 /// How long to wait then, and after a refusal.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What has become of a path of certificates.
+#[derive(Debug)]
+pub(crate) enum PathChange {
+    Changed(ChangedPath),
+    /// No client has the path of this name any more.
+    Unused([u8; 32]),
+}
 
 /// What is to be pushed.
 #[derive(Debug)]
@@ -27,6 +38,7 @@ pub(crate) struct Pending {
     rows: VecDeque<SessionId>,
     /// Rows of sessions that have ended.
     deletions: VecDeque<u32>,
+    paths: VecDeque<PathChange>,
     /// Rows are not pushed until then.
     paused_until: Option<Instant>,
     /// When windows are pushed next. `None`: no session was used since.
@@ -42,6 +54,7 @@ impl Pending {
             window,
             rows: VecDeque::new(),
             deletions: VecDeque::new(),
+            paths: VecDeque::new(),
             paused_until: None,
             windows_at: None,
             windows_left: 0,
@@ -61,6 +74,21 @@ impl Pending {
     /// The next row to delete.
     pub(crate) fn pop_deletion(&mut self) -> Option<u32> {
         self.deletions.pop_front()
+    }
+
+    /// Paths have changed.
+    pub(crate) fn add_paths(&mut self, changes: impl Iterator<Item = PathChange>) {
+        self.paths.extend(changes);
+    }
+
+    /// The next change of a path.
+    pub(crate) fn pop_path(&mut self) -> Option<PathChange> {
+        self.paths.pop_front()
+    }
+
+    /// A change of a path that can't be pushed yet.
+    pub(crate) fn return_path(&mut self, change: PathChange) {
+        self.paths.push_front(change);
     }
 
     /// The next session whose row is due.
@@ -96,7 +124,10 @@ impl Pending {
 
     /// When something is to be pushed next. `more`: there are records to push.
     pub(crate) fn next_timeout(&self, more: bool) -> Option<Instant> {
-        let has_rows = more || !self.rows.is_empty() || !self.deletions.is_empty();
+        let has_rows = more
+            || !self.rows.is_empty()
+            || !self.deletions.is_empty()
+            || !self.paths.is_empty();
         let rows = has_rows.then(|| self.paused_until.unwrap_or(self.start));
         let windows = match self.windows_left {
             0 => self.windows_at,

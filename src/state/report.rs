@@ -9,6 +9,8 @@ pub(crate) enum NotRestored {
     NotRegistered,
     /// Its certificate is not accepted any more: it has ended, is revoked, or its issuer is no trust anchor.
     NotAccepted,
+    /// Its version, cipher suite, key exchange or length of connection ID is not among the settings any more.
+    NotAllowed,
     /// `limits.sessions` are restored, or another session has its connection ID or path.
     NoRoom,
     /// Its row can't be read.
@@ -16,10 +18,11 @@ pub(crate) enum NotRestored {
 }
 
 impl NotRestored {
-    pub(crate) const ALL: [NotRestored; 5] = [
+    pub(crate) const ALL: [NotRestored; 6] = [
         NotRestored::Idle,
         NotRestored::NotRegistered,
         NotRestored::NotAccepted,
+        NotRestored::NotAllowed,
         NotRestored::NoRoom,
         NotRestored::Unreadable,
     ];
@@ -30,6 +33,7 @@ impl NotRestored {
             NotRestored::Idle => "idle",
             NotRestored::NotRegistered => "not_registered",
             NotRestored::NotAccepted => "not_accepted",
+            NotRestored::NotAllowed => "not_allowed",
             NotRestored::NoRoom => "no_room",
             NotRestored::Unreadable => "unreadable",
         }
@@ -40,8 +44,9 @@ impl NotRestored {
             NotRestored::Idle => 0,
             NotRestored::NotRegistered => 1,
             NotRestored::NotAccepted => 2,
-            NotRestored::NoRoom => 3,
-            NotRestored::Unreadable => 4,
+            NotRestored::NotAllowed => 3,
+            NotRestored::NoRoom => 4,
+            NotRestored::Unreadable => 5,
         }
     }
 }

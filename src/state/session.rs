@@ -1,7 +1,7 @@
 //! A session as a row, and back.
 
 use super::clock::{Clock, Seconds};
-use crate::credentials::KnownClient;
+use crate::credentials::{AuthorityPaths, KnownClient};
 use crate::dtls::{Association, Path};
 use coap::RemoteEndpoint;
 use state_store::session_row::{SectionTooLong, SessionRow, SessionWindow};
@@ -29,7 +29,6 @@ impl Session<'_> {
         &self,
         now: Instant,
         clock: &Clock,
-        paths: &mut AuthorityPaths,
         is_final: bool,
     ) -> Result<Zeroizing<Vec<u8>>, SectionTooLong> {
         // When it was exported, and the export.
@@ -42,7 +41,7 @@ impl Session<'_> {
             last_received: clock.seconds(self.last_received).0,
             association: &self.association.export(),
             coap: &coap,
-            client: &self.client.encode(paths),
+            client: &self.client.encode(),
         }
         .encode()
     }
@@ -72,12 +71,12 @@ pub(crate) struct Restorable {
 }
 
 impl Restorable {
-    /// Reads a stored session. `None`: it can't be read. `client`: reads the client's certificate.
+    /// Reads a stored session. `paths`: those that were stored. `None`: it can't be read.
     pub(crate) fn read(
         clock: &Clock,
         now: Instant,
         stored: StoredSession,
-        client: impl FnOnce(&[u8]) -> Option<KnownClient>,
+        paths: &AuthorityPaths,
     ) -> Option<Restorable> {
         let row = SessionRow::decode(&stored.row).ok()?;
         let mut association =
@@ -98,7 +97,7 @@ impl Restorable {
                 local: row.local,
             },
             association,
-            client: client(row.client)?,
+            client: KnownClient::decode(row.client, paths)?,
             endpoint: RemoteEndpoint::restore(now, exported, coap).ok()?,
             established: clock.instant(Seconds(row.established)),
             last_received: clock.instant(last_received),

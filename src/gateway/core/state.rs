@@ -2,24 +2,21 @@
 
 use super::Core;
 use crate::dtls::SessionId;
+use crate::gateway::report::StateReport;
 use crate::gateway::sessions::Peer;
+use crate::relay::export::Times;
 use crate::state::State;
 use crate::state::clock::Clock;
 use crate::state::kept::Kept;
-use crate::state::pending::{CROWDED, ROWS_PER_TURN};
+use crate::state::pending::{CROWDED, PathChange, RECORDS_PER_TURN, ROWS_PER_TURN};
+use crate::state::record::device_key;
+use crate::state::report::Restored;
 use crate::state::session::{self, Session};
-use state_store::{PutError, Store};
+use state_store::{Kind, PutError, Store};
 use std::collections::HashSet;
 use std::time::Instant;
 
 impl Core {
-    /// Stores sessions from now on.
-    pub(super) fn attach_state(&mut self, state: State) {
-        self.sessions.dtls.list_changes();
-        self.relays.note_changed();
-        self.state = Some(state);
-    }
-
     /// Something in a session's row has changed. A session that has none gets one, if it is a registered device's.
     pub(super) fn row_changed(&mut self, session: SessionId) {
         let Some(state) = &mut self.state else {
@@ -58,10 +55,45 @@ impl Core {
         peer.is_some_and(|peer| peer.kept.is_some())
     }
 
+    /// Sessions are to be stored, and can't be.
+    pub(crate) fn nothing_is_stored(&mut self) {
+        self.is_state_failing = true;
+    }
+
+    /// What there is to say of what is stored. `None`: nothing is to be stored.
+    pub(super) fn state_report(&self) -> Option<StateReport> {
+        if self.is_state_failing {
+            let store = state_store::Report {
+                is_failing: true,
+                ..state_store::Report::default()
+            };
+            let restored = Restored::default();
+            return Some(StateReport { store, restored });
+        }
+        let state = self.state.as_ref()?;
+        Some(StateReport {
+            store: state.store.report(),
+            restored: state.restored,
+        })
+    }
+
+    /// The time, as relays store it.
+    pub(super) fn relay_times(&self, now: Instant) -> Times {
+        Times {
+            now,
+            unix: self.unix_time.as_secs(),
+        }
+    }
+
+    /// Sessions that outlive the process.
+    pub(crate) fn stored_sessions(&self) -> usize {
+        self.sessions.stored()
+    }
+
     /// When something is to be pushed to the store.
     pub(super) fn state_timeout(&self) -> Option<Instant> {
         let state = self.state.as_ref()?;
-        state.pending.next_timeout(self.relays.has_changed())
+        state.pending.next_timeout(self.relays.changed() > 0)
     }
 
     /// Pushes what is due, of which no more than a turn's share.
@@ -79,8 +111,10 @@ impl Core {
         self.state = Some(state);
     }
 
-    /// Deletes and writes rows. An error: the queue is full.
+    /// Deletes and writes rows, and what belongs to them. An error: the queue is full.
     fn push_rows(&mut self, now: Instant, state: &mut State) -> Result<(), PutError> {
+        // Before the rows that name them.
+        self.push_paths(state)?;
         for _ in 0..ROWS_PER_TURN {
             let Some(key) = state.pending.pop_deletion() else {
                 break;
@@ -121,6 +155,10 @@ impl Core {
     fn push_windows(&mut self, now: Instant, state: &mut State) {
         let used = self.sessions.dtls.used();
         let due = state.pending.windows_due(now, used);
+        if due > 0 {
+            let unused = self.sessions.dtls.authority_paths().take_unused();
+            state.pending.add_paths(unused.into_iter().map(PathChange::Unused));
+        }
         for session in self.sessions.dtls.take_used(due) {
             self.push_window(now, session, state);
         }
@@ -219,6 +257,56 @@ impl Core {
         Ok(())
     }
 
+    /// Writes the paths from clients' issuers to trust anchors that are new, and deletes those that no client has any more.
+    fn push_paths(&mut self, state: &mut State) -> Result<(), PutError> {
+        let changed = self.sessions.dtls.authority_paths().take_changed();
+        state.pending.add_paths(changed.into_iter().map(PathChange::Changed));
+        while let Some(change) = state.pending.pop_path() {
+            let put = match &change {
+                PathChange::Changed(path) => {
+                    // Without it, what is too large is not restored.
+                    let encoded = path.encoded.clone().unwrap_or_default();
+                    (state.store).put_record(Kind::AUTHORITY_PATH, &path.name, encoded.into())
+                }
+                PathChange::Unused(name) => {
+                    state.store.delete_record(Kind::AUTHORITY_PATH, name)
+                }
+            };
+            match put {
+                Ok(()) => {}
+                Err(PutError::Full(_)) => {
+                    state.pending.return_path(change);
+                    return put;
+                }
+                Err(_) => self.counters.rows_refused += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes and deletes records of relays that have changed.
+    fn push_records(&mut self, now: Instant, state: &mut State) -> Result<(), PutError> {
+        let times = self.relay_times(now);
+        for device in self.relays.take_changed(RECORDS_PER_TURN) {
+            let sessions = &self.sessions;
+            let key_of = |session| Some(sessions.get(session)?.kept.as_ref()?.key.into());
+            let key = device_key(&device);
+            let put = match self.relays.export(times, &device, &key_of) {
+                Some(export) => state.store.put_record(Kind::RELAY, &key, export.into()),
+                None => state.store.delete_record(Kind::RELAY, &key),
+            };
+            match put {
+                Ok(()) => {}
+                Err(PutError::Full(_)) => {
+                    self.relays.set_changed(&device);
+                    return put;
+                }
+                Err(_) => self.counters.rows_refused += 1,
+            }
+        }
+        Ok(())
+    }
+
     /// Pushes the last rows of sessions that were used since, or have requests to remember, and the last records. Nothing may
     /// be received or sent in stored sessions after it. Returns the store, which is to be stopped.
     pub(crate) fn finish_state(&mut self, now: Instant) -> Option<Store> {
@@ -238,7 +326,8 @@ impl Core {
                 self.counters.rows_refused += u64::from(pushed.is_err());
             }
         }
-        let _ = self.push_records(now, &mut state);
+        // No more of them than the queue has room for.
+        while self.relays.changed() > 0 && self.push_records(now, &mut state).is_ok() {}
         Some(state.store)
     }
 }
