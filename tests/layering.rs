@@ -39,7 +39,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("quotas", "mapping upstream device dtls coap shares"),
     (
         "gateway",
-        "relay state downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
+        "relay shown state state_store downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
     ),
     // Configuration, reloads and the admin server.
     (
@@ -49,7 +49,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("reload", "config credentials device dtls gateway upstream"),
     (
         "admin",
-        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site",
+        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site state_store",
     ),
     ("logging", "shares"),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
