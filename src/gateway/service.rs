@@ -12,15 +12,14 @@ use crate::dtls;
 use crate::gateway::driver::{self, Calls, Driver, End, Shutdown};
 use crate::gateway::log;
 use crate::ota;
-use crate::shown::Shown;
 use crate::state;
 use crate::udp::Udp;
 use crate::upstream::{self, Server};
-use state_store::{DiskError, KeyError, OpenError};
+use state_store::{KeyError, OpenError};
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -52,8 +51,6 @@ pub enum StartError {
     StateKey(KeyError),
     #[error("state.directory: {0}")]
     State(OpenError),
-    #[error("state.directory: {}: {1}; nothing was changed", Shown::path(.0))]
-    Restore(PathBuf, DiskError),
     #[error("the operating system gives no random numbers")]
     Random,
 }
@@ -133,16 +130,21 @@ impl Gateway {
         };
         let udp = Udp::bind(wanted).map_err(bind)?;
         let address = udp.local_addr().map_err(bind)?;
-        let mut core = Core::new(
-            settings,
-            engine,
-            parts.clients,
-            parts.registry,
-            random_seed()?,
-        );
-        if let Some(state) = &parts.state {
-            store(&mut core, state)?;
-        }
+        let seed = random_seed()?;
+        let (clients, registry) = (parts.clients, parts.registry);
+        let new = || {
+            Core::new(
+                settings,
+                engine.clone(),
+                clients.clone(),
+                registry.clone(),
+                seed,
+            )
+        };
+        let core = match &parts.state {
+            Some(state) => with_store(new, state)?,
+            None => new(),
+        };
         info!(%address, devices, "listening for CoAPs");
         let (handle, commands) = handle::channel();
         let driver = Driver::new(
@@ -204,28 +206,36 @@ impl Gateway {
     }
 }
 
-/// Goes on with the sessions that are stored, and stores sessions from now on. On a disk that fails sessions are in memory alone:
-/// a restart must help devices even then.
-fn store(core: &mut Core, settings: &state::settings::Settings) -> Result<(), StartError> {
+/// A core that goes on with the sessions that are stored, and stores sessions from now on. If the disk fails, sessions are in memory
+/// alone: a restart must help devices even then.
+fn with_store(
+    new: impl Fn() -> Core,
+    settings: &state::settings::Settings,
+) -> Result<Core, StartError> {
     let directory = &settings.directory;
     let key = settings.key.load().map_err(StartError::StateKey)?;
+    let without = |error: &dyn Display| {
+        log::state::not_opened(directory, &error);
+        let mut core = new();
+        core.nothing_is_stored();
+        core
+    };
     let opened = match state_store::open(directory, &key.key) {
         Ok(opened) => opened,
         Err(error @ OpenError::InUse(_)) => return Err(StartError::State(error)),
-        Err(error) => {
-            log::state::not_opened(directory, &error);
-            core.nothing_is_stored();
-            return Ok(());
-        }
+        Err(error) => return Ok(without(&error)),
     };
     log::state::opened(directory, key.is_new, opened.set_aside());
+    let mut core = new();
     let start = driver::now();
     core.set_unix_time(driver::unix_time());
-    let event = |event| log::state::event(&event);
-    let restored = core.restore(start, opened, settings.window, event);
-    let restored = restored.map_err(|error| StartError::Restore(directory.clone(), error))?;
-    log::state::restored(&restored, driver::now().saturating_duration_since(start));
-    Ok(())
+    match core.restore(start, opened, settings.window, |event| log::state::event(&event)) {
+        Ok(restored) => {
+            log::state::restored(&restored, driver::now().saturating_duration_since(start));
+            Ok(core)
+        }
+        Err(error) => Ok(without(&error)),
+    }
 }
 
 /// Message IDs and retransmission times must differ from one start to the next (RFC 7252 §4.4).

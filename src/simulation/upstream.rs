@@ -240,6 +240,14 @@ impl ScriptedUpstream {
         }
     }
 
+    /// The gateway's process has ended, and its connections with it.
+    pub(super) fn abort_all(&mut self, now: Instant) {
+        for ticket in std::mem::take(&mut self.poll_devices).into_keys() {
+            self.platform.abandon_poll(now, ticket);
+        }
+        self.pending.clear();
+    }
+
     /// Schedules the completions of the polls that have ended by `now`.
     pub(super) fn advance_to(&mut self, now: Instant) {
         for (ticket, outcome) in self.platform.take_ended_polls(now) {
