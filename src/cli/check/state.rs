@@ -5,7 +5,7 @@ use crate::shown::Shown;
 use crate::state::settings::{KeySource, Settings};
 use bytesize::ByteSize;
 use rustix::fs::{Access, access, statvfs};
-use state_store::{KeyFile, Look, StoreKey};
+use state_store::{KeyFile, Look};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -14,25 +14,28 @@ const BYTES_PER_SESSION: u64 = 2 * 400;
 /// What the database takes whatever is in it.
 const BYTES_AT_LEAST: u64 = 16 * 1024 * 1024;
 
-/// The line of the summary. Prints warnings. An error: sessions can't be stored. `sessions`: how many there may be.
-pub(super) fn describe(settings: Option<&Settings>, sessions: usize) -> Result<String, String> {
+/// The line of the summary. Prints warnings; none is a mistake, since devices are served whatever the disk does. `sessions`: how
+/// many there may be.
+pub(super) fn describe(settings: Option<&Settings>, sessions: usize) -> String {
     let Some(settings) = settings else {
-        return Ok(
-            "off (state.directory): after a restart each device makes a new handshake".to_owned(),
-        );
+        return "off (state.directory): after a restart each device makes a new handshake"
+            .to_owned();
     };
     let directory = &settings.directory;
     let shown = Shown::path(directory);
     let Some(there) = existing(directory) else {
-        return Err(format!("state.directory: {shown} can't be created"));
+        print_warning(&format!(
+            "state.directory: {shown} is below a file, so that no session is stored"
+        ));
+        return format!("{shown}: not usable");
     };
-    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-        let there = Shown::path(there);
-        format!(
-            "state.directory: this user can't create files in {there} ({error}): make {shown} a directory of the \
-             gateway's user"
-        )
-    })?;
+    if let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        print_warning(&format!(
+            "state.directory: this user can't create files in {} ({error}), and if the gateway's user can't either, no \
+             session is stored",
+            Shown::path(there)
+        ));
+    }
     if is_open_to_all(directory) {
         print_warning(&format!(
             "state.directory: everyone on this machine may write to {shown}: chmod 700 {shown}"
@@ -52,11 +55,11 @@ pub(super) fn describe(settings: Option<&Settings>, sessions: usize) -> Result<S
             ByteSize(wanted)
         ));
     }
-    let mut line = format!("{shown}: {}", contents(settings, directory)?);
+    let mut line = format!("{shown}: {}", contents(settings, directory));
     if let Some(free) = free {
         line.push_str(&format!("; {} free", ByteSize(free)));
     }
-    Ok(line)
+    line
 }
 
 /// The directory, or the nearest one above it that is there. `None`: it is something else.
@@ -82,22 +85,29 @@ fn free(directory: &Path) -> Option<u64> {
 }
 
 /// What is stored there.
-fn contents(settings: &Settings, directory: &Path) -> Result<String, String> {
+fn contents(settings: &Settings, directory: &Path) -> String {
     let shown = Shown::path(directory);
     let key = match &settings.key {
-        KeySource::Given(key) => Some(key.clone()),
-        KeySource::File(path) => read_key(path)?,
-    };
-    let Some(key) = key else {
-        if state_store::has_database(directory) {
-            print_warning(&format!(
-                "state.directory: there are sessions in {shown}, and their key file is not there: a new key will be \
-                 made, they will be set aside, and all devices make a new handshake"
-            ));
+        // What the file has was checked with the configuration.
+        KeySource::File(path) if !path.exists() => {
+            if state_store::has_database(directory) {
+                print_warning(&format!(
+                    "state.directory: there are sessions in {shown}, and their key file is not there: a new key will be \
+                     made, they will be set aside, and all devices make a new handshake"
+                ));
+            }
+            return "no key yet, it is made at the start".to_owned();
         }
-        return Ok("no key yet, it is made at the start".to_owned());
+        KeySource::File(_) | KeySource::Given(_) => settings.key.load(),
     };
-    Ok(match state_store::look(directory, &key) {
+    let key = match key {
+        Ok(KeyFile { key, .. }) => key,
+        Err(error) => {
+            print_warning(&format!("state.key_file: {error}"));
+            return "not looked at".to_owned();
+        }
+    };
+    match state_store::look(directory, &key) {
         Ok(Look::Nothing) => "no session yet".to_owned(),
         Ok(Look::InUse) => "in use by a process that runs".to_owned(),
         Ok(Look::Usable { sessions, bytes }) => {
@@ -115,15 +125,5 @@ fn contents(settings: &Settings, directory: &Path) -> Result<String, String> {
             print_warning(&format!("state.directory can't be looked at: {error}"));
             "not looked at".to_owned()
         }
-    })
-}
-
-/// The key, if its file is there. What the file has was checked with the configuration.
-fn read_key(path: &Path) -> Result<Option<StoreKey>, String> {
-    if path.exists() {
-        return StoreKey::load_or_create(path)
-            .map(|KeyFile { key, .. }| Some(key))
-            .map_err(|error| format!("state.key_file: {error}"));
     }
-    Ok(None)
 }
