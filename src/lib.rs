@@ -107,7 +107,6 @@ mod quotas;
 mod relay;
 mod reload;
 mod shown;
-mod state;
 #[cfg(test)]
 mod simulation;
 mod state;

@@ -20,7 +20,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod kept;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod pending;
 pub(crate) mod record;
 pub(crate) mod report;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
     pub(crate) pending: Pending,
     pub(crate) restored: Restored,
+    /// Rows and records that were too large to be stored.
+    pub(crate) too_large: u64,
 }
 
 impl State {
@@ -56,6 +58,7 @@ impl State {
             keys,
             pending: Pending::new(now, window),
             restored,
+            too_large: 0,
         }
     }
 }

@@ -46,7 +46,7 @@ use reload::Review;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;

@@ -230,11 +230,7 @@ impl<U: Upstream> Driver<U> {
             // It waits for the disk.
             let stopped = tokio::task::spawn_blocking(|| store.stop(STORING)).await;
             match stopped {
-                Ok(Ok(())) => info!(
-                    sessions,
-                    "sessions are stored, and go on after the next start"
-                ),
-                Ok(Err(error)) => error!("not all sessions are stored: {error}"),
+                Ok(stopped) => log::state::stopped(sessions, stopped),
                 Err(error) => error!("not all sessions are stored: {error}"),
             }
         }

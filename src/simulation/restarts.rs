@@ -82,7 +82,8 @@ impl World {
             (number, format!("TOKEN-{number}"), device.certificate_id())
         });
         let registry = registry(entries);
-        let seed = self.disk_mut().committed.duration_since(self.disk_mut().begin).as_secs();
+        let side = self.disk_mut();
+        let seed = side.committed.duration_since(side.begin).as_secs();
         self.core = new_core(self.settings, registry, seed);
         let side = self.disk.as_ref().unwrap();
         let is_killed = side.is_killed;

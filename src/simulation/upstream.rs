@@ -242,9 +242,8 @@ impl ScriptedUpstream {
 
     /// The gateway's process has ended, and its connections with it.
     pub(super) fn abort_all(&mut self, now: Instant) {
-        for ticket in std::mem::take(&mut self.poll_devices).into_keys() {
-            self.platform.abandon_poll(now, ticket);
-        }
+        self.platform.abandon_polls(now);
+        self.poll_devices.clear();
         self.pending.clear();
     }
 

@@ -48,13 +48,12 @@ impl Session<'_> {
 }
 
 /// What is beside a session's row.
-pub(crate) fn window(association: &Association, clock: &Clock, last_received: Instant) -> Vec<u8> {
+pub(crate) fn window(association: &Association, clock: &Clock, last_received: Instant) -> [u8; SessionWindow::LENGTH] {
     SessionWindow {
         receive_window: association.receive_window(),
         last_received: clock.seconds(last_received).0,
     }
     .encode()
-    .to_vec()
 }
 
 /// A session as it was stored.

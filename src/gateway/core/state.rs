@@ -136,7 +136,7 @@ impl Core {
                         return Err(error);
                     }
                     // It stays in memory.
-                    PutError::TooLarge | PutError::NotStored => self.counters.rows_refused += 1,
+                    _ => state.too_large = state.too_large.saturating_add(1),
                 }
             }
         }
@@ -181,11 +181,8 @@ impl Core {
             is_outdated = kept.is_outdated(&exported.path, send_number);
             if !is_outdated {
                 let window = session::window(exported.association, &clock, peer.last_received());
-                let put = state
-                    .store
-                    .put_window(kept.key.into(), &kept.numbers, window.into());
-                // What the queue refuses is written when the session is used again.
-                self.counters.rows_refused += u64::from(put.is_err());
+                // What the queue refuses, which it counts, is written when the session is used again.
+                let _ = (state.store).put_window(kept.key.into(), &kept.numbers, &window);
             }
         }
         let end = kept.send_end(&state.store);
@@ -278,7 +275,7 @@ impl Core {
                     state.pending.return_path(change);
                     return put;
                 }
-                Err(_) => self.counters.rows_refused += 1,
+                Err(_) => state.too_large = state.too_large.saturating_add(1),
             }
         }
         Ok(())
@@ -301,7 +298,7 @@ impl Core {
                     self.relays.set_changed(&device);
                     return put;
                 }
-                Err(_) => self.counters.rows_refused += 1,
+                Err(_) => state.too_large = state.too_large.saturating_add(1),
             }
         }
         Ok(())
@@ -323,7 +320,10 @@ impl Core {
             let remembers = peer.is_some_and(|peer| peer.endpoint.remembered() > 0);
             if remembers || due.contains(&session) {
                 let pushed = self.push_row(now, session, &state.store, true);
-                self.counters.rows_refused += u64::from(pushed.is_err());
+                if pushed.is_err() {
+                    // Without the requests that it remembers. If that fails as well, an older row is on disk.
+                    let _ = self.push_row(now, session, &state.store, false);
+                }
             }
         }
         // No more of them than the queue has room for.

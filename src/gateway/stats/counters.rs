@@ -45,8 +45,6 @@ pub struct Counters {
     pub sessions_unregistered: u64,
     /// Sessions closed because their certificate is no longer accepted.
     pub sessions_revoked: u64,
-    /// Rows and windows of sessions that the store did not take: its queue was full, or they were too large.
-    pub rows_refused: u64,
     /// Requests refused while draining.
     pub requests_while_draining: u64,
 }
