@@ -27,8 +27,8 @@ pub mod config {
 /// The gateway's own certificate and key, and which client certificates are accepted.
 pub mod credentials {
     pub use crate::credentials::{
-        AuthorityPaths, ClientPolicy, KnownClient, ServerCredentials, ServerIdentity, Validity,
-        Verified,
+        AuthorityPaths, ChangedPath, ClientPolicy, KnownClient, ServerCredentials, ServerIdentity,
+        Validity, Verified,
     };
 }
 

@@ -5,7 +5,7 @@
 //! with a number that a stored session does not reserve, [`set_send_end`](Endpoint::set_send_end) stops it.
 
 use super::Endpoint;
-use crate::credentials::{CertificateError, KnownClient, Period, Verified};
+use crate::credentials::{AuthorityPaths, CertificateError, KnownClient, Period, Verified};
 use crate::device::CertificateId;
 use crate::dtls::connection::{CertificateTag, Connection, Engine};
 use crate::dtls::path::{Path, SessionId};
@@ -62,9 +62,15 @@ pub enum ImportError {
 }
 
 impl<T> Endpoint<T> {
-    /// Lists from now on which sessions are used.
+    /// Lists from now on which sessions are used, and which [authority paths](Self::authority_paths) change.
     pub fn list_changes(&mut self) {
         self.used.switch_on();
+        self.paths.list_changes();
+    }
+
+    /// The paths from the issuers of clients to a trust anchor, which are stored by themselves.
+    pub fn authority_paths(&mut self) -> &mut AuthorityPaths {
+        &mut self.paths
     }
 
     /// Takes some of the sessions of DTLS 1.2 of which a record was protected, an authentic one received, or the path proven,

@@ -10,6 +10,7 @@ use dtls_server::association::Parameters as AssociationParameters;
 use dtls_server::crypto::aead::Keys;
 use dtls_server::suite::CipherSuite;
 use dtls_test_client::Options;
+use rcgen::KeyPair;
 use std::collections::BTreeSet;
 
 const SUITE: CipherSuite = CipherSuite::EcdheEcdsaAes128Ccm8;
@@ -359,4 +360,60 @@ fn what_was_received_after_the_window_was_stored_is_accepted_once_more() {
     // The client is still there.
     another.receive(1, &client.send(DATA));
     assert!(!another.endpoint.is_path_unproven(session));
+}
+
+/// As bytes, with the paths of authorities by themselves: who was accepted is, unless it has been revoked since.
+#[test]
+fn a_client_is_judged_by_its_authorities_after_a_restart() {
+    let line = super::chains::Line::new();
+    let mut bench = Bench::new(Parameters::default());
+    bench.endpoint.set_policy(line.policy());
+    bench.endpoint.list_changes();
+    let keys = [KeyPair::generate().unwrap(), KeyPair::generate().unwrap()];
+    let sessions = [1, 2].map(|port| {
+        let key = &keys[usize::from(port) - 1];
+        bench.connect(port, line.client(key)).1
+    });
+    let paths = bench.endpoint.authority_paths().take_changed();
+    assert_eq!(paths.len(), 1);
+    let clients = sessions.map(|session| {
+        let exported = bench.endpoint.export(session).unwrap();
+        exported.known_client(id()).encode()
+    });
+    let restart = |policy: ClientPolicy| {
+        let mut another = Bench::new(Parameters::default());
+        another.endpoint.set_policy(policy);
+        another.endpoint.list_changes();
+        another
+    };
+    let mut another = restart(line.policy());
+    let unknown = KnownClient::decode(&clients[0], another.endpoint.authority_paths());
+    assert!(unknown.is_none(), "its path has not been read");
+    for (policy, expected) in [
+        (line.policy(), Ok(())),
+        (
+            super::chains::Line::new().policy(),
+            Err(CertificateError::UnknownIssuer),
+        ),
+    ] {
+        let mut another = restart(policy);
+        let encoded = paths[0].encoded.as_ref().unwrap();
+        let name = another.endpoint.authority_paths().insert_encoded(encoded);
+        assert_eq!(name, Some(paths[0].name));
+        for (session, client) in sessions.iter().zip(&clients) {
+            let client = KnownClient::decode(client, another.endpoint.authority_paths()).unwrap();
+            assert_eq!(another.endpoint.judge(&client), expected);
+            if expected.is_ok() {
+                let (at, association, _, deadline) = restored(&bench, *session);
+                let session = import(&mut another, (at, association, client, deadline)).unwrap();
+                assert_eq!(another.endpoint.verify_again(session), None);
+                // What is exported again is the same.
+                let exported = another.endpoint.export(session).unwrap();
+                assert!(clients.contains(&exported.known_client(id()).encode()));
+            }
+        }
+        let unused = another.endpoint.authority_paths().take_unused();
+        assert_eq!(unused.is_empty(), expected.is_ok());
+        assert_eq!(another.endpoint.authority_paths().take_changed(), []);
+    }
 }
