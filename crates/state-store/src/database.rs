@@ -5,25 +5,27 @@
 //! | `generations` | each opening of the store of which rows are left, and the last one: its number, salt and proof of the key |
 //! | `progress` | the number of the last commit |
 //! | `sessions` | rows: key, and the encrypted value |
-//! | `windows` | the same, for what changes with each record |
+//! | `windows` | the same, for what changes with each record of a session |
+//! | `records` | kind, key, and the encrypted value |
 //!
 //! A commit is on disk when it returns (`synchronous = FULL`). Freed space is overwritten with zeros (`secure_delete`), so that
 //! no old row is left where a damaged pointer might find it, nor a closed session's keys.
 
 mod reading;
 
+use crate::changes::{Changes, RecordChange, SessionChange};
 use crate::disk_error::DiskError;
-use crate::queue::{Batch, Change};
-use crate::seal::{FORMAT, Generation, Sealer};
-use crate::table::Table;
+use crate::place::Place;
+use crate::queue::Batch;
+use crate::seal::{FORMAT, Generation, NotSealed, Sealer};
 use crate::writer::Disk;
 use crate::{MAX_ROW, commits::Commits};
-pub(crate) use reading::{Contents, Unreadable};
+pub(crate) use reading::{Contents, Row, Unreadable};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// `CoGS` in the header of the database file.
@@ -33,7 +35,7 @@ const CACHE_KIB: i64 = 8 * 1024;
 /// The longest value: a row, and what it is longer by on disk.
 const MAX_VALUE: i32 = 128 * 1024;
 /// The tables, as SQLite keeps their text.
-const SCHEMA: [(&str, &str); 4] = [
+const SCHEMA: [(&str, &str); 5] = [
     (
         "generations",
         "CREATE TABLE generations (number INTEGER PRIMARY KEY, salt BLOB NOT NULL, proof BLOB NOT NULL) STRICT",
@@ -41,6 +43,10 @@ const SCHEMA: [(&str, &str); 4] = [
     (
         "progress",
         "CREATE TABLE progress (id INTEGER PRIMARY KEY, commits INTEGER NOT NULL) STRICT",
+    ),
+    (
+        "records",
+        "CREATE TABLE records (kind INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID, STRICT",
     ),
     (
         "sessions",
@@ -149,7 +155,7 @@ fn progress(transaction: &Transaction<'_>, commit: u64) -> Result<(), rusqlite::
 /// The database of a store that is written to.
 pub(crate) struct Writing {
     database: Database,
-    sealer: Sealer,
+    rows: RowSealer,
     commits: Commits,
     /// The last commit.
     commit: u64,
@@ -165,7 +171,10 @@ impl Writing {
         commits.write(commit);
         Writing {
             database,
-            sealer,
+            rows: RowSealer {
+                sealer,
+                sealed: Vec::new(),
+            },
             commits,
             commit,
         }
@@ -176,7 +185,9 @@ impl Disk for Writing {
     fn commit(&mut self, batch: &Batch) -> Result<(), DiskError> {
         let commit = self.commit.saturating_add(1);
         let transaction = self.database.transaction()?;
-        write(&transaction, &mut self.sealer, batch)?;
+        write_sessions(&transaction, &mut self.rows, &batch.changes)?;
+        write_windows(&transaction, &mut self.rows, &batch.changes)?;
+        write_records(&transaction, &mut self.rows, &batch.changes)?;
         progress(&transaction, commit)?;
         transaction.commit()?;
         self.commit = commit;
@@ -197,39 +208,93 @@ impl Disk for Writing {
     }
 }
 
-/// Makes the changes, sessions first, in the order of their keys, so that each page is visited once.
-fn write(
+/// Encrypts rows, one after the other in the same memory.
+struct RowSealer {
+    sealer: Sealer,
+    sealed: Vec<u8>,
+}
+
+impl RowSealer {
+    fn seal(&mut self, place: Place<'_>, parts: [&[u8]; 2]) -> Result<&[u8], DiskError> {
+        let sealed = self.sealer.seal_into(&mut self.sealed, place, parts);
+        match sealed {
+            Ok(()) => Ok(&self.sealed),
+            Err(NotSealed) => Err(DiskError::Failed("a row can't be encrypted".to_owned())),
+        }
+    }
+}
+
+/// Changes of a table in the order of its keys, so that each page is visited once.
+fn in_order<K: Ord, V>(changes: &HashMap<K, V>) -> Vec<(&K, &V)> {
+    let mut changes: Vec<_> = changes.iter().collect();
+    changes.sort_unstable_by_key(|(key, _)| *key);
+    changes
+}
+
+fn write_sessions(
     transaction: &Transaction<'_>,
-    sealer: &mut Sealer,
-    batch: &Batch,
+    rows: &mut RowSealer,
+    changes: &Changes,
 ) -> Result<(), DiskError> {
-    let mut put_session = transaction.prepare("INSERT OR REPLACE INTO sessions VALUES (?1, ?2)")?;
-    let mut delete_session = transaction.prepare("DELETE FROM sessions WHERE key = ?1")?;
-    let mut put_window = transaction.prepare("INSERT OR REPLACE INTO windows VALUES (?1, ?2)")?;
-    let mut delete_window = transaction.prepare("DELETE FROM windows WHERE key = ?1")?;
-    let mut changes: Vec<_> = batch.changes.iter().collect();
-    changes.sort_unstable_by_key(|(place, _)| **place);
-    for (place, change) in changes {
-        let (put, delete) = match place.table {
-            Table::Sessions => {
-                delete_window.execute([place.key.cast_signed()])?;
-                (&mut put_session, Some(&mut delete_session))
+    if changes.sessions.is_empty() {
+        return Ok(());
+    }
+    let prepare = |text| transaction.prepare(text);
+    let mut put = prepare("INSERT OR REPLACE INTO sessions VALUES (?1, ?2)")?;
+    let mut delete = prepare("DELETE FROM sessions WHERE key = ?1")?;
+    let mut delete_window = prepare("DELETE FROM windows WHERE key = ?1")?;
+    for (&key, change) in in_order(&changes.sessions) {
+        delete_window.execute([key.cast_signed()])?;
+        match change {
+            SessionChange::Put { bound, row } => {
+                let sealed = rows.seal(Place::Session(key), [&bound.to_be_bytes(), row])?;
+                put.execute(params![key.cast_signed(), sealed])?;
             }
-            Table::Windows => (&mut put_window, None),
-        };
-        match (change, delete) {
-            (Change::Put { bound, row }, _) => {
-                let bound = bound.map(u64::to_be_bytes);
-                let bound = bound.as_ref().map_or(&[][..], |bound| bound);
-                let sealed = sealer.seal(*place, [bound, row]);
-                let sealed =
-                    sealed.map_err(|_| DiskError::Failed("a row can't be encrypted".to_owned()))?;
-                put.execute(params![place.key.cast_signed(), sealed])?;
+            SessionChange::Delete => {
+                delete.execute([key.cast_signed()])?;
             }
-            (Change::Delete, Some(delete)) => {
-                delete.execute([place.key.cast_signed()])?;
+        }
+    }
+    Ok(())
+}
+
+/// After the sessions: each belongs to the row that is there then.
+fn write_windows(
+    transaction: &Transaction<'_>,
+    rows: &mut RowSealer,
+    changes: &Changes,
+) -> Result<(), DiskError> {
+    if changes.windows.is_empty() {
+        return Ok(());
+    }
+    let mut put = transaction.prepare("INSERT OR REPLACE INTO windows VALUES (?1, ?2)")?;
+    for (&key, window) in in_order(&changes.windows) {
+        let sealed = rows.seal(Place::Window(key), [window.bytes(), &[]])?;
+        put.execute(params![key.cast_signed(), sealed])?;
+    }
+    Ok(())
+}
+
+fn write_records(
+    transaction: &Transaction<'_>,
+    rows: &mut RowSealer,
+    changes: &Changes,
+) -> Result<(), DiskError> {
+    if changes.records.is_empty() {
+        return Ok(());
+    }
+    let prepare = |text| transaction.prepare(text);
+    let mut put = prepare("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)")?;
+    let mut delete = prepare("DELETE FROM records WHERE kind = ?1 AND key = ?2")?;
+    for (key, change) in in_order(&changes.records) {
+        match change {
+            RecordChange::Put(value) => {
+                let sealed = rows.seal(Place::Record(key), [value, &[]])?;
+                put.execute(params![key.kind.0, &key.key[..], sealed])?;
             }
-            (Change::Delete, None) => {}
+            RecordChange::Delete => {
+                delete.execute(params![key.kind.0, &key.key[..]])?;
+            }
         }
     }
     Ok(())

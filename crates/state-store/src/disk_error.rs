@@ -9,6 +9,9 @@ pub enum DiskError {
     /// There is no space left.
     #[error("no space is left on the disk")]
     Full,
+    /// It does not answer.
+    #[error("the disk does not answer")]
+    Hangs,
     /// Something else, in words.
     #[error("{0}")]
     Failed(String),

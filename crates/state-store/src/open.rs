@@ -2,20 +2,22 @@
 //!
 //! In this order: the directory is locked; the database is looked at without a write to it: application and version, tables,
 //! SQLite's own check, the count of commits, the proof of the key, and each row, which is decrypted once. If all of it holds, a
-//! new generation is put on disk, and rows can be restored. If not, the database is set aside and another one begun.
+//! new generation is put on disk, and records and rows can be restored. If not, the database is set aside and another one begun.
 
-use crate::commits::{self, Commits};
-use crate::database::{Contents, Database, Unreadable, Writing};
+mod files;
+mod restore;
+
+use crate::commits;
+use crate::database::{Contents, Database, Unreadable};
 use crate::directory::{Directory, Unusable};
 use crate::disk_error::DiskError;
 use crate::key::StoreKey;
-use crate::seal::{Generation, RowKey, Sealer};
-use crate::send_numbers::{BLOCK, SendNumbers};
-use crate::store::{Event, Settings, Store};
+use files::Files;
+pub use restore::{Opened, Restored, StoredSession};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use restore::{Source, StoredRow};
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Why a store is not open.
 #[derive(Debug, thiserror::Error)]
@@ -71,38 +73,6 @@ pub struct SetAside {
     pub reason: Reason,
 }
 
-/// A session as it was stored.
-#[derive(Debug)]
-pub struct StoredSession {
-    /// The key of its row.
-    pub key: u64,
-    /// The numbers that it may send with.
-    pub numbers: SendNumbers,
-    /// The first of them.
-    pub first_send_number: u64,
-    /// Its row.
-    pub row: Zeroizing<Vec<u8>>,
-    /// What was written beside it since.
-    pub window: Option<Zeroizing<Vec<u8>>>,
-}
-
-/// A store that was found in order, or is empty.
-pub struct Opened {
-    directory: Directory,
-    database: Database,
-    contents: Contents,
-    generation: Generation,
-    sealer: Sealer,
-    set_aside: Option<SetAside>,
-}
-
-/// A store whose sessions were restored.
-pub struct Restored {
-    opened: Opened,
-    /// Rows that are not wanted.
-    deleted: Vec<u64>,
-}
-
 /// Opens the store in a directory, or creates it.
 ///
 /// # Errors
@@ -125,13 +95,11 @@ pub fn open(path: &Path, key: &StoreKey) -> Result<Opened, OpenError> {
             (None, Some(SetAside { path, reason }))
         }
     };
-    let begun = match found {
-        Some((database, contents)) => Opened::begin(directory, database, contents, key, set_aside),
-        None => create(&directory, key).and_then(|(database, contents)| {
-            Opened::begin(directory, database, contents, key, set_aside)
-        }),
-    };
-    begun.map_err(disk)
+    let found = found.map_or_else(|| create(&directory, key), Ok);
+    let begun =
+        found.and_then(|(database, contents)| Files::begin(directory, database, contents, key));
+    let files = begun.map_err(disk)?;
+    Ok(Opened::new(Box::new(files), set_aside))
 }
 
 pub(crate) enum Found {
@@ -177,134 +145,5 @@ fn create(directory: &Directory, key: &StoreKey) -> Result<(Database, Contents),
         Err(unreadable) => Err(DiskError::Failed(format!(
             "what was written is not read again: {unreadable:?}"
         ))),
-    }
-}
-
-impl Opened {
-    /// Puts a new generation on disk.
-    fn begin(
-        directory: Directory,
-        mut database: Database,
-        mut contents: Contents,
-        key: &StoreKey,
-        set_aside: Option<SetAside>,
-    ) -> Result<Opened, DiskError> {
-        let failed = |what: &str| DiskError::Failed(what.to_owned());
-        let number = contents.last_generation.checked_add(1);
-        let number = number.ok_or_else(|| failed("it was opened too often"))?;
-        let generation = Generation::new(number);
-        let generation = generation.ok_or_else(|| failed("the system has no random numbers"))?;
-        let row_key =
-            RowKey::new(key, &generation).ok_or_else(|| failed("no key can be derived"))?;
-        contents.commit = contents.commit.saturating_add(1);
-        let proof = generation.proof(key);
-        database.begin(
-            &generation,
-            proof.as_ref(),
-            &contents.in_use,
-            contents.commit,
-        )?;
-        Ok(Opened {
-            directory,
-            database,
-            contents,
-            generation,
-            sealer: Sealer::new(row_key),
-            set_aside,
-        })
-    }
-
-    /// What was set aside.
-    #[must_use]
-    pub const fn set_aside(&self) -> Option<&SetAside> {
-        self.set_aside.as_ref()
-    }
-
-    /// How many sessions are stored.
-    #[must_use]
-    pub const fn sessions(&self) -> u64 {
-        self.contents.sessions
-    }
-
-    /// Passes each session on. Those for which `keep` returns false, and those that have no number left, are deleted.
-    ///
-    /// # Errors
-    /// The disk fails. What was passed on must not be used then: the same may be restored again.
-    pub fn restore(
-        self,
-        mut keep: impl FnMut(StoredSession) -> bool,
-    ) -> Result<Restored, DiskError> {
-        let mut deleted = Vec::new();
-        let now = self.generation.number;
-        let read = self.database.rows(&self.contents, |stored, window| {
-            let key = stored.key;
-            let session = stored.value.split_first_chunk().and_then(|(bound, row)| {
-                let bound = u64::from_be_bytes(*bound);
-                let (numbers, first) = SendNumbers::restored(BLOCK, bound, stored.generation, now)?;
-                Some(StoredSession {
-                    key,
-                    numbers,
-                    first_send_number: first,
-                    row: Zeroizing::new(row.to_vec()),
-                    window: window.map(|window| window.value),
-                })
-            });
-            if !session.is_some_and(&mut keep) {
-                deleted.push(key);
-            }
-        });
-        match read {
-            Ok(()) => Ok(Restored {
-                opened: self,
-                deleted,
-            }),
-            Err(Unreadable::Io(error)) => Err(error.into()),
-            Err(unreadable) => Err(DiskError::Failed(format!("{unreadable:?}"))),
-        }
-    }
-}
-
-impl Restored {
-    /// Starts the thread that puts changes on disk. It calls `on_event`, which must not block for long.
-    ///
-    /// # Errors
-    /// There can be no thread.
-    pub fn start(
-        self,
-        settings: Settings,
-        on_event: impl FnMut(Event) + Send + 'static,
-    ) -> io::Result<Store> {
-        let Opened {
-            directory,
-            database,
-            contents,
-            sealer,
-            ..
-        } = self.opened;
-        let commits = Commits::open(&directory.commits())?;
-        let disk = Writing::new(database, sealer, commits, contents.commit);
-        let store = Store::start(disk, Some(directory), BLOCK, settings, on_event)?;
-        for key in self.deleted {
-            // What does not fit is judged, and deleted, at the next start.
-            let _ = store.delete_session(key);
-        }
-        Ok(store)
-    }
-}
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened")
-            .field("sessions", &self.contents.sessions)
-            .field("set_aside", &self.set_aside)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Restored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Restored")
-            .field("deleted", &self.deleted.len())
-            .finish_non_exhaustive()
     }
 }

@@ -8,10 +8,11 @@
 //!
 //! Everything that is pending is taken at once, so when a ticket is synced, so are all before it.
 
-use crate::table::{Place, Table};
+use crate::changes::{Changes, RecordChange, SessionChange, Window};
+use crate::record::RecordKey;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use zeroize::Zeroizing;
+use std::hash::Hash;
 
 /// When a change was pushed: later ones have higher tickets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,18 +30,6 @@ impl Synced {
     }
 }
 
-/// What becomes of one key.
-pub(crate) enum Change {
-    /// It has this row.
-    Put {
-        /// The bound of its send numbers, if it is a session.
-        bound: Option<u64>,
-        row: Zeroizing<Vec<u8>>,
-    },
-    /// It has none.
-    Delete,
-}
-
 /// The queue takes no more keys. The change is to be made again later; until then what is on disk is older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the queue of changes to the store is full")]
@@ -48,13 +37,13 @@ pub struct Full;
 
 /// What is written in one commit.
 pub(crate) struct Batch {
-    pub(crate) changes: HashMap<Place, Change>,
+    pub(crate) changes: Changes,
     last: Ticket,
 }
 
 /// The changes that are not on disk.
 pub(crate) struct Queue {
-    pending: HashMap<Place, Change>,
+    pending: Changes,
     /// Keys of the batch that is being written.
     in_flight: usize,
     capacity: usize,
@@ -68,7 +57,7 @@ impl Queue {
     /// A queue for changes of at most this many keys, those in flight included.
     pub(crate) fn new(capacity: usize) -> Queue {
         Queue {
-            pending: HashMap::new(),
+            pending: Changes::default(),
             in_flight: 0,
             capacity,
             last: Ticket(0),
@@ -77,24 +66,41 @@ impl Queue {
         }
     }
 
-    /// Adds a change, which takes the place of a pending one of the same key.
-    pub(crate) fn push(&mut self, place: Place, change: Change) -> Result<Ticket, Full> {
-        if place.table == Table::Sessions {
-            // It has a newer one, or belongs to another session.
-            self.pending.remove(&Place::window(place.key));
-        }
-        let held = self.len();
-        match self.pending.entry(place) {
-            Entry::Occupied(mut pending) => {
-                pending.insert(change);
-            }
-            Entry::Vacant(free) if held < self.capacity => {
-                free.insert(change);
-            }
-            Entry::Vacant(_) => {
-                self.refused = self.refused.saturating_add(1);
-                return Err(Full);
-            }
+    /// Adds a change of a session's row. What is beside the former one is not written any more.
+    pub(crate) fn push_session(&mut self, key: u64, change: SessionChange) -> Result<Ticket, Full> {
+        // It has a newer one, or belongs to another session.
+        self.pending.windows.remove(&key);
+        let free = self.has_room();
+        let inserted = insert(&mut self.pending.sessions, key, change, free);
+        self.ticket(inserted)
+    }
+
+    /// Adds what is beside a session's row.
+    pub(crate) fn push_window(&mut self, key: u64, window: Window) -> Result<Ticket, Full> {
+        let free = self.has_room();
+        let inserted = insert(&mut self.pending.windows, key, window, free);
+        self.ticket(inserted)
+    }
+
+    /// Adds a change of a record.
+    pub(crate) fn push_record(
+        &mut self,
+        key: RecordKey,
+        change: RecordChange,
+    ) -> Result<Ticket, Full> {
+        let free = self.has_room();
+        let inserted = insert(&mut self.pending.records, key, change, free);
+        self.ticket(inserted)
+    }
+
+    fn has_room(&self) -> bool {
+        self.len() < self.capacity
+    }
+
+    fn ticket(&mut self, inserted: Result<(), Full>) -> Result<Ticket, Full> {
+        if let Err(full) = inserted {
+            self.refused = self.refused.saturating_add(1);
+            return Err(full);
         }
         self.last = Ticket(self.last.0.saturating_add(1));
         Ok(self.last)
@@ -110,7 +116,7 @@ impl Queue {
     }
 
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        self.pending.len() > 0
     }
 
     pub(crate) fn synced(&self) -> Synced {
@@ -119,8 +125,8 @@ impl Queue {
 
     /// Everything that is pending.
     pub(crate) fn take(&mut self) -> Batch {
-        // The table stays as large as it was, so that a busy queue does not allocate it again for each batch.
-        let next = HashMap::with_capacity(self.pending.len());
+        // The tables stay as large as they were, so that a busy queue does not allocate them again for each batch.
+        let next = Changes::with_room_of(&self.pending);
         let changes = std::mem::replace(&mut self.pending, next);
         self.in_flight = changes.len();
         Batch {
@@ -138,14 +144,27 @@ impl Queue {
     /// The batch is not known to be on disk. It is pending again, but for what has a newer change.
     pub(crate) fn failed(&mut self, batch: Batch) {
         self.in_flight = 0;
-        for (place, change) in batch.changes {
-            let session = Place::session(place.key);
-            if place.table == Table::Windows && self.pending.contains_key(&session) {
-                continue;
-            }
-            self.pending.entry(place).or_insert(change);
-        }
+        self.pending.add_older(batch.changes);
     }
+}
+
+/// Inserts in place of a pending change of the same key, or where there is room.
+fn insert<K: Eq + Hash, V>(
+    pending: &mut HashMap<K, V>,
+    key: K,
+    change: V,
+    has_room: bool,
+) -> Result<(), Full> {
+    match pending.entry(key) {
+        Entry::Occupied(mut pending) => {
+            pending.insert(change);
+        }
+        Entry::Vacant(free) if has_room => {
+            free.insert(change);
+        }
+        Entry::Vacant(_) => return Err(Full),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

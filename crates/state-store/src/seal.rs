@@ -4,7 +4,7 @@
 //!  row on disk:      generation (4) ‖ counter (8) ‖ ciphertext ‖ tag (16)
 //!  its key:          HKDF-SHA-256(store key, salt of the generation)
 //!  its nonce:        generation ‖ counter
-//!  authenticated:    format ‖ table ‖ key in the table ‖ (ciphertext)
+//!  authenticated:    format ‖ table ‖ key in the table (a record's: kind ‖ key) ‖ (ciphertext)
 //! ```
 //!
 //! **No nonce is used twice with a key.** Each opening of the store draws a new salt of 256 bits, and counts its rows from 0.
@@ -16,7 +16,7 @@
 //! is authentic. Who can write to the disk can put it there; accidents that do are found otherwise (see `commits`).
 
 use crate::key::StoreKey;
-use crate::table::Place;
+use crate::place::{Place, PlaceBytes};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::hmac;
@@ -97,7 +97,7 @@ impl RowKey {
     /// Decrypts a row of this generation.
     pub(crate) fn open(
         &self,
-        place: Place,
+        place: Place<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, NotAuthentic> {
         let (header, ciphertext) = sealed.split_first_chunk().ok_or(NotAuthentic)?;
@@ -128,45 +128,38 @@ impl Sealer {
         Sealer { key, counter: 0 }
     }
 
-    /// The row's parts, encrypted together.
-    pub(crate) fn seal(&mut self, place: Place, parts: [&[u8]; 2]) -> Result<Vec<u8>, NotSealed> {
+    /// The row's parts, encrypted together, in place of what is in `out`.
+    pub(crate) fn seal_into(
+        &mut self,
+        out: &mut Vec<u8>,
+        place: Place<'_>,
+        parts: [&[u8]; 2],
+    ) -> Result<(), NotSealed> {
         let counter = self.counter;
         self.counter = counter.checked_add(1).ok_or(NotSealed)?;
-        let [generation, counter] = [
-            &self.key.generation.to_be_bytes()[..],
-            &counter.to_be_bytes(),
-        ];
-        let header = [generation, counter].concat();
-        let [first, second] = parts;
-        let mut row = Vec::with_capacity(
-            first
-                .len()
-                .saturating_add(second.len())
-                .saturating_add(OVERHEAD),
+        let mut nonce = [0; HEADER];
+        let (generation, rest) = nonce.split_at_mut(4);
+        generation.copy_from_slice(&self.key.generation.to_be_bytes());
+        rest.copy_from_slice(&counter.to_be_bytes());
+        out.clear();
+        // So that it does not move while it has plaintext, and leave that behind.
+        let length = parts.iter().map(|part| part.len());
+        out.reserve(length.fold(OVERHEAD, usize::saturating_add));
+        out.extend_from_slice(&nonce);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        let plaintext = out.get_mut(HEADER..).ok_or(NotSealed)?;
+        let tag = self.key.key.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            associated(place),
+            plaintext,
         );
-        row.extend_from_slice(&header);
-        row.extend_from_slice(first);
-        row.extend_from_slice(second);
-        let nonce = Nonce::try_assume_unique_for_key(&header).map_err(|_| NotSealed)?;
-        let Some(plaintext) = row.get_mut(HEADER..) else {
-            return Err(NotSealed);
-        };
-        let sealed = self
-            .key
-            .key
-            .seal_in_place_separate_tag(nonce, associated(place), plaintext);
-        row.extend_from_slice(sealed.map_err(|_| NotSealed)?.as_ref());
-        Ok(row)
+        out.extend_from_slice(tag.map_err(|_| NotSealed)?.as_ref());
+        Ok(())
     }
 }
 
-fn associated(place: Place) -> Aad<[u8; 10]> {
-    let mut bytes = [0; 10];
-    let [format, table, key @ ..] = &mut bytes;
-    *format = FORMAT;
-    *table = place.table.number();
-    key.copy_from_slice(&place.key.to_be_bytes());
-    Aad::from(bytes)
+fn associated(place: Place<'_>) -> Aad<PlaceBytes> {
+    Aad::from(place.bytes(FORMAT))
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! The row of a session: what it takes to go on with it.
 //!
 //! ```text
-//!  format (1)
-//!  ‖ SHA-256 (32) ‖ SHA3-256 (32) of the certificate ‖ its end (8)
-//!  ‖ the peer's address ‖ our address ‖ established (4) ‖ last received (4) ‖ next Message ID (2)
+//!  format (1) ‖ the peer's address ‖ our address ‖ established (4) ‖ last received (4)
 //!  ‖ sections, each: tag (1) ‖ length (2) ‖ bytes           by rising tag
 //! ```
 //!
@@ -11,8 +9,14 @@
 //! IPv6, its scope (4). Numbers are big-endian, times in seconds since 1970.
 //!
 //! A section has the bytes of the room that they belong to, which has a format of its own: the association is what
-//! `dtls-server` exports. A section that is empty is left out. **A row of another format, or with a tag that is not known, is
+//! `dtls-server` exports, the client what `KnownClient` encodes. A section that is empty is left out. **A row of another format, or with a tag that is not known, is
 //! an error**: half a session is worse than a handshake.
+//!
+//! What changes with each record is written beside the row, and newer than what is in it:
+//!
+//! ```text
+//!  receive window (14) ‖ last received (4)
+//! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use zeroize::Zeroizing;
@@ -20,23 +24,16 @@ use zeroize::Zeroizing;
 /// The format that is written, and the only one that is read.
 const FORMAT: u8 = 1;
 /// Bytes in front of the sections at most.
-const MAX_HEAD: usize = 1 + 32 + 32 + 8 + (1 + 16 + 2 + 4) + (1 + 16) + 4 + 4 + 2;
+const MAX_HEAD: usize = 1 + (1 + 16 + 2 + 4) + (1 + 16) + 4 + 4;
 /// Bytes in front of a section.
 const SECTION_HEAD: usize = 3;
 const ASSOCIATION: u8 = 1;
 const COAP: u8 = 2;
-const RELAY: u8 = 3;
-const CHAIN: u8 = 4;
+const CLIENT: u8 = 3;
 
 /// A session, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionRow<'a> {
-    /// SHA-256 of the client's certificate.
-    pub sha256: [u8; 32],
-    /// ThingsBoard's fingerprint of it.
-    pub sha3: [u8; 32],
-    /// When it ends.
-    pub not_after: i64,
     /// The peer's address.
     pub remote: SocketAddr,
     /// Ours, that it sends to.
@@ -45,16 +42,12 @@ pub struct SessionRow<'a> {
     pub established: u32,
     /// When it last sent application data.
     pub last_received: u32,
-    /// The Message ID of the next message to it.
-    pub next_message_id: u16,
     /// The association.
     pub association: &'a [u8],
     /// Observe relations and recent requests.
     pub coap: &'a [u8],
-    /// What was delivered last.
-    pub relay: &'a [u8],
-    /// The client's certificates, where they have to be verified again.
-    pub chain: &'a [u8],
+    /// The client, and how its certificate was verified: to judge it again.
+    pub client: &'a [u8],
 }
 
 /// Why a row is not a session.
@@ -85,8 +78,7 @@ impl<'a> SessionRow<'a> {
         let sections = [
             (ASSOCIATION, self.association),
             (COAP, self.coap),
-            (RELAY, self.relay),
-            (CHAIN, self.chain),
+            (CLIENT, self.client),
         ];
         let length = sections
             .iter()
@@ -95,9 +87,6 @@ impl<'a> SessionRow<'a> {
         let capacity = length.fold(MAX_HEAD, usize::saturating_add);
         let mut out = Zeroizing::new(Vec::with_capacity(capacity));
         out.push(FORMAT);
-        out.extend_from_slice(&self.sha256);
-        out.extend_from_slice(&self.sha3);
-        out.extend_from_slice(&self.not_after.to_be_bytes());
         put_address(&mut out, Some(self.remote.ip()));
         out.extend_from_slice(&self.remote.port().to_be_bytes());
         if let SocketAddr::V6(remote) = self.remote {
@@ -106,7 +95,6 @@ impl<'a> SessionRow<'a> {
         put_address(&mut out, self.local);
         out.extend_from_slice(&self.established.to_be_bytes());
         out.extend_from_slice(&self.last_received.to_be_bytes());
-        out.extend_from_slice(&self.next_message_id.to_be_bytes());
         for (tag, bytes) in sections.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
             let length = u16::try_from(bytes.len()).map_err(|_| SectionTooLong)?;
             out.push(tag);
@@ -127,18 +115,13 @@ impl<'a> SessionRow<'a> {
             format => return Err(RowError::Format(format)),
         }
         let mut session = SessionRow {
-            sha256: reader.array()?,
-            sha3: reader.array()?,
-            not_after: i64::from_be_bytes(reader.array()?),
             remote: reader.remote()?,
             local: reader.address()?,
             established: u32::from_be_bytes(reader.array()?),
             last_received: u32::from_be_bytes(reader.array()?),
-            next_message_id: u16::from_be_bytes(reader.array()?),
             association: &[],
             coap: &[],
-            relay: &[],
-            chain: &[],
+            client: &[],
         };
         let mut last = 0;
         while !reader.0.is_empty() {
@@ -152,14 +135,53 @@ impl<'a> SessionRow<'a> {
             match tag {
                 ASSOCIATION => session.association = bytes,
                 COAP => session.coap = bytes,
-                RELAY => session.relay = bytes,
-                CHAIN => session.chain = bytes,
+                CLIENT => session.client = bytes,
                 _ => return Err(RowError::Section(tag)),
             }
         }
-        match session.association {
-            [] => Err(RowError::Malformed),
-            _ => Ok(session),
+        if session.association.is_empty() || session.client.is_empty() {
+            return Err(RowError::Malformed);
+        }
+        Ok(session)
+    }
+}
+
+/// What changes with each record of a session: it is written beside its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionWindow {
+    /// The newest number received, and a bitmap of those before it.
+    pub receive_window: [u8; 14],
+    /// When the peer last sent application data.
+    pub last_received: u32,
+}
+
+impl SessionWindow {
+    /// Bytes that it takes.
+    pub const LENGTH: usize = 18;
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SessionWindow::LENGTH] {
+        let mut out = [0; SessionWindow::LENGTH];
+        let (window, last_received) = out.split_at_mut(self.receive_window.len());
+        window.copy_from_slice(&self.receive_window);
+        last_received.copy_from_slice(&self.last_received.to_be_bytes());
+        out
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn decode(window: &[u8]) -> Result<SessionWindow, RowError> {
+        let mut reader = Reader(window);
+        let window = SessionWindow {
+            receive_window: reader.array()?,
+            last_received: u32::from_be_bytes(reader.array()?),
+        };
+        match reader.0 {
+            [] => Ok(window),
+            _ => Err(RowError::Malformed),
         }
     }
 }

@@ -8,9 +8,9 @@
 
 use crate::disk_error::DiskError;
 use crate::queue::{Batch, Queue, Synced};
-use crate::store::{Event, Report};
+use crate::store::{Event, Report, Settings};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The longest wait after a commit that failed.
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// There is something to do for the thread.
     changed: Condvar,
+    /// The thread has ended.
+    ended: Condvar,
     /// [`Queue::synced`], to be read without the lock.
     synced: AtomicU64,
 }
@@ -40,6 +42,8 @@ pub(crate) struct State {
     pub(crate) queue: Queue,
     /// The thread writes what is pending, and ends.
     pub(crate) is_stopping: bool,
+    /// The thread has ended, with this. Nothing is written any more.
+    pub(crate) ended: Option<Result<(), DiskError>>,
     pub(crate) report: Report,
 }
 
@@ -49,9 +53,11 @@ impl Shared {
             state: Mutex::new(State {
                 queue,
                 is_stopping: false,
+                ended: None,
                 report: Report::default(),
             }),
             changed: Condvar::new(),
+            ended: Condvar::new(),
             synced: AtomicU64::new(0),
         }
     }
@@ -69,34 +75,70 @@ impl Shared {
         Synced(self.synced.load(Ordering::Acquire))
     }
 
+    /// The thread has ended, unless it has before.
+    pub(crate) fn end(&self, result: Result<(), DiskError>) {
+        self.lock().ended.get_or_insert(result);
+        self.ended.notify_all();
+    }
+
+    /// Waits until the thread has ended. `None`: it has not, in this time.
+    pub(crate) fn wait_for_end(&self, at_most: Duration) -> Option<Result<(), DiskError>> {
+        let goes_on = |state: &mut State| state.ended.is_none();
+        let waited = (self.ended).wait_timeout_while(self.lock(), at_most, goes_on);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.ended.clone()
+    }
+
     fn wait<'a>(&self, state: MutexGuard<'a, State>, at_most: Duration) -> MutexGuard<'a, State> {
         let waited = self.changed.wait_timeout(state, at_most);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
+/// Says that a thread has ended, however it does.
+pub(crate) struct EndOfThread(pub(crate) Arc<Shared>);
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        let panicked = "the thread that writes has panicked".to_owned();
+        self.0.end(Err(DiskError::Failed(panicked)));
+    }
+}
+
+/// Called with what the operator should know.
+pub(crate) type OnEvent = Box<dyn FnMut(Event) + Send>;
+
 /// The thread's own state.
 pub(crate) struct Writer<D> {
-    pub(crate) disk: D,
-    pub(crate) interval: Duration,
-    pub(crate) first_retry: Duration,
+    disk: D,
+    interval: Duration,
+    first_retry: Duration,
+    on_event: OnEvent,
+    failed: Option<Failed>,
 }
 
 impl<D: Disk> Writer<D> {
+    pub(crate) fn new(disk: D, settings: &Settings, on_event: OnEvent) -> Writer<D> {
+        Writer {
+            disk,
+            interval: settings.interval,
+            first_retry: settings.first_retry,
+            on_event,
+            failed: None,
+        }
+    }
+
     /// Runs until the store is stopped, and returns whether everything is on disk.
-    pub(crate) fn run(
-        mut self,
-        shared: &Shared,
-        mut on_event: impl FnMut(Event),
-    ) -> Result<(), DiskError> {
+    pub(crate) fn run(mut self, shared: &Shared) -> Result<(), DiskError> {
         let mut is_tidy = false;
-        let mut failed: Option<Failed> = None;
         loop {
             let state = shared.lock();
             if !state.queue.has_pending() {
                 if state.is_stopping {
                     drop(state);
-                    return self.disk.tidy();
+                    // Everything is on disk, tidy or not.
+                    let _ = self.disk.tidy();
+                    return Ok(());
                 }
                 let state = shared.wait(state, IDLE);
                 if !is_tidy && !state.queue.has_pending() && !state.is_stopping {
@@ -106,66 +148,63 @@ impl<D: Disk> Writer<D> {
                 }
                 continue;
             }
-            let pause = failed.as_ref().map_or(self.interval, |failed| failed.retry);
-            let mut state = self.pause(shared, state, pause, failed.is_some());
+            let mut state = self.pause(shared, state);
             let stops = state.is_stopping;
             let batch = state.queue.take();
             drop(state);
             is_tidy = false;
-            let result = self.write(shared, batch);
-            match (result, failed.take()) {
-                (Ok(()), None) => {}
-                (Ok(()), Some(before)) => on_event(Event::WorksAgain {
-                    failed: before.commits,
-                }),
-                (Err(error), before) => {
-                    if before.is_none() {
-                        on_event(Event::Failing(error.clone()));
-                    }
-                    if stops {
-                        return Err(error);
-                    }
-                    failed = Some(Failed::again(before, self.first_retry));
-                }
+            match self.write(shared, batch) {
+                Err(error) if stops => return Err(error),
+                Ok(()) | Err(_) => {}
             }
         }
     }
 
     /// Waits, but not when the store stops, nor, unless a commit has failed, when the queue gets full.
-    fn pause<'a>(
-        &self,
-        shared: &Shared,
-        state: MutexGuard<'a, State>,
-        pause: Duration,
-        has_failed: bool,
-    ) -> MutexGuard<'a, State> {
-        let goes_on =
-            |state: &mut State| !state.is_stopping && (has_failed || !state.queue.is_half_full());
+    fn pause<'a>(&self, shared: &Shared, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let failed = self.failed.as_ref();
+        let pause = failed.map_or(self.interval, |failed| failed.retry);
+        let goes_on = |state: &mut State| {
+            !state.is_stopping && (failed.is_some() || !state.queue.is_half_full())
+        };
         let waited = (shared.changed).wait_timeout_while(state, pause, goes_on);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Commits a batch, or puts it back.
+    /// Commits a batch, or puts it back, and says so.
     pub(crate) fn write(&mut self, shared: &Shared, batch: Batch) -> Result<(), DiskError> {
-        let rows = u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
         let result = self.disk.commit(&batch);
-        let mut state = shared.lock();
-        let State { queue, report, .. } = &mut *state;
-        match &result {
-            Ok(()) => {
-                queue.committed(batch);
-                report.commits = report.commits.saturating_add(1);
-                report.changes = report.changes.saturating_add(rows);
-            }
-            Err(_) => {
-                queue.failed(batch);
-                report.failed_commits = report.failed_commits.saturating_add(1);
+        count(shared, batch, result.is_ok());
+        match (&result, self.failed.take()) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(before)) => (self.on_event)(Event::WorksAgain {
+                failed: before.commits,
+            }),
+            (Err(error), before) => {
+                if before.is_none() {
+                    (self.on_event)(Event::Failing(error.clone()));
+                }
+                self.failed = Some(Failed::again(before, self.first_retry));
             }
         }
-        report.is_failing = result.is_err();
-        shared.synced.store(queue.synced().0, Ordering::Release);
         result
     }
+}
+
+fn count(shared: &Shared, batch: Batch, is_committed: bool) {
+    let rows = u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
+    let mut state = shared.lock();
+    let State { queue, report, .. } = &mut *state;
+    if is_committed {
+        queue.committed(batch);
+        report.commits = report.commits.saturating_add(1);
+        report.changes = report.changes.saturating_add(rows);
+    } else {
+        queue.failed(batch);
+        report.failed_commits = report.failed_commits.saturating_add(1);
+    }
+    report.is_failing = !is_committed;
+    shared.synced.store(queue.synced().0, Ordering::Release);
 }
 
 /// Commits that failed, one after the other.

@@ -6,7 +6,9 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use state_store::{OpenError, Opened, Reason, SendNumbers, Settings, Store, StoreKey};
+use state_store::{
+    Kind, MAX_RECORD_KEY, OpenError, Opened, Reason, SendNumbers, Settings, Store, StoreKey,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -14,8 +16,22 @@ use std::time::Duration;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-/// By key: the row, and what is beside it.
-type Rows = BTreeMap<u64, (Vec<u8>, Option<Vec<u8>>)>;
+/// Kinds of records that these tests know, the last of which is one of a later version.
+const KINDS: [Kind; 3] = [Kind::RELAY, Kind::AUTHORITY_PATH, Kind(9)];
+
+/// What a store has.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Rows {
+    /// By key: the row, and what is beside it.
+    sessions: BTreeMap<u64, (Vec<u8>, Option<Vec<u8>>)>,
+    records: BTreeMap<(Kind, Vec<u8>), Vec<u8>>,
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        self.sessions.len() + self.records.len()
+    }
+}
 
 fn key(byte: u8) -> StoreKey {
     StoreKey::from_hex(&format!("{byte:02x}").repeat(32)).unwrap()
@@ -32,11 +48,20 @@ fn settings() -> Settings {
     }
 }
 
-fn start(opened: Opened) -> (Store, Rows) {
-    let mut rows = Rows::new();
+fn start(mut opened: Opened) -> (Store, Rows) {
+    let mut rows = Rows::default();
+    for kind in KINDS {
+        let mut keep = |key: &[u8], value: Zeroizing<Vec<u8>>| {
+            let before = rows.records.insert((kind, key.to_vec()), value.to_vec());
+            assert_eq!(before, None);
+            true
+        };
+        opened.restore_records(kind, &mut keep).unwrap();
+    }
     let restored = opened.restore(|stored| {
         let window = stored.window.map(|window| window.to_vec());
-        rows.insert(stored.key, (stored.row.to_vec(), window));
+        let row = (stored.row.to_vec(), window);
+        rows.sessions.insert(stored.key, row);
         true
     });
     (restored.unwrap().start(settings(), |_| {}).unwrap(), rows)
@@ -59,7 +84,7 @@ fn wait_until_synced(store: &Store) {
 /// A store of 200 sessions that were written several times, and some deleted, in two generations.
 fn write(directory: &Path, keep_open: bool) -> (Rows, Option<Store>) {
     let mut random = fastrand::Rng::with_seed(3);
-    let mut rows = Rows::new();
+    let mut rows = Rows::default();
     for generation in 0..2 {
         let (store, found) = start(open(directory));
         assert_eq!(found, rows);
@@ -71,22 +96,32 @@ fn write(directory: &Path, keep_open: bool) -> (Rows, Option<Store>) {
                 let mut beside = None;
                 if random.bool() {
                     let window = vec![random.u8(..); 20];
-                    store
-                        .put_window(key, &numbers, Zeroizing::new(window.clone()))
-                        .unwrap();
+                    store.put_window(key, &numbers, &window).unwrap();
                     beside = Some(window);
                 }
-                rows.insert(key, (row, beside));
+                rows.sessions.insert(key, (row, beside));
             }
             let key = random.u64(..200);
             store.delete_session(key).unwrap();
-            rows.remove(&key);
+            rows.sessions.remove(&key);
+            for _ in 0..20 {
+                let kind = KINDS[random.usize(..KINDS.len())];
+                let length = random.usize(1..=MAX_RECORD_KEY);
+                let key = vec![random.u8(..30); length];
+                let value = vec![random.u8(..); random.usize(..300)];
+                let put = store.put_record(kind, &key, Zeroizing::new(value.clone()));
+                put.unwrap();
+                rows.records.insert((kind, key), value);
+            }
+            let (kind, key) = rows.records.keys().next().unwrap().clone();
+            store.delete_record(kind, &key).unwrap();
+            rows.records.remove(&(kind, key));
             wait_until_synced(&store);
         }
         if generation == 1 && keep_open {
             return (rows, Some(store));
         }
-        store.stop().unwrap();
+        store.stop(Duration::from_secs(600)).unwrap();
     }
     (rows, None)
 }
@@ -139,9 +174,9 @@ fn is_set_aside(opened: Opened, directory: &Path, before: &BTreeMap<String, Vec<
         assert!(&now == bytes, "{path} was changed");
     }
     let (store, rows) = start(opened);
-    assert_eq!(rows, Rows::new());
+    assert_eq!(rows, Rows::default());
     put(&store, 5, vec![9]);
-    store.stop().unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
     let opened = open(directory);
     assert_eq!((opened.set_aside(), opened.sessions()), (None, 1));
     aside.reason
@@ -152,7 +187,12 @@ fn what_was_written_is_restored_after_a_stop_and_after_a_kill() {
     for (rows, files) in [stopped(), killed()] {
         let directory = directory_with(&files);
         let opened = open(directory.path());
-        assert_eq!(opened.sessions(), u64::try_from(rows.len()).unwrap());
+        assert_eq!(
+            opened.sessions(),
+            u64::try_from(rows.sessions.len()).unwrap()
+        );
+        let records: u64 = opened.kinds().values().sum();
+        assert_eq!(records, u64::try_from(rows.records.len()).unwrap());
         assert_eq!(start(opened).1, rows);
     }
 }
@@ -163,9 +203,38 @@ fn sessions_that_are_not_kept_are_deleted() {
     let directory = directory_with(&files);
     let restored = open(directory.path()).restore(|stored| stored.key % 2 == 0);
     let store = restored.unwrap().start(settings(), |_| {}).unwrap();
-    store.stop().unwrap();
-    let even: Rows = rows.into_iter().filter(|(key, _)| key % 2 == 0).collect();
+    store.stop(Duration::from_secs(600)).unwrap();
+    let mut even = rows;
+    even.sessions.retain(|key, _| key % 2 == 0);
+    // Records were not restored: all stay as they are.
     assert_eq!(start(open(directory.path())).1, even);
+}
+
+#[test]
+fn records_that_are_not_kept_are_deleted_and_those_of_other_kinds_stay() {
+    let (mut rows, files) = stopped();
+    let directory = directory_with(&files);
+    let mut opened = open(directory.path());
+    let mut keys = Vec::new();
+    let kind = Kind::RELAY;
+    let keep = |key: &[u8], _| {
+        keys.push(key.to_vec());
+        key.len().is_multiple_of(2)
+    };
+    opened.restore_records(kind, keep).unwrap();
+    assert!(keys.is_sorted());
+    let mut restored = opened.restore(|_| true).unwrap();
+    restored
+        .restore_records(Kind::AUTHORITY_PATH, |_, _| false)
+        .unwrap();
+    let store = restored.start(settings(), |_| {}).unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
+    rows.records.retain(|(kind, key), _| match *kind {
+        Kind::RELAY => key.len() % 2 == 0,
+        Kind::AUTHORITY_PATH => false,
+        _ => true,
+    });
+    assert_eq!(start(open(directory.path())).1, rows);
 }
 
 #[test]
@@ -261,7 +330,7 @@ fn commits_that_are_lost_are_noticed() {
     let directory = directory_with(&stopped);
     let (store, _) = start(open(directory.path()));
     put(&store, 1, vec![1]);
-    store.stop().unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
     let commits = fs::read(directory.path().join("state.sqlite3-commits")).unwrap();
     older.insert("state.sqlite3-commits".to_owned(), commits);
     for files in [without_log, cut, older] {
@@ -365,18 +434,64 @@ fn exchanged_rows_are_noticed() {
 }
 
 #[test]
+fn records_that_were_moved_or_have_other_keys_are_noticed() {
+    let (_, good) = stopped();
+    for (change, what) in [
+        (
+            "UPDATE records SET kind = 7 WHERE kind = 1",
+            "is not authentic",
+        ),
+        (
+            "UPDATE records SET key = CAST(key || x'00' AS BLOB) WHERE length(key) < 60",
+            "is not authentic",
+        ),
+        (
+            "UPDATE records SET kind = 256 WHERE kind = 1",
+            "the key of a record is malformed",
+        ),
+        (
+            "UPDATE records SET kind = -1 WHERE kind = 1",
+            "the key of a record is malformed",
+        ),
+        (
+            "UPDATE records SET key = x'' WHERE key = (SELECT key FROM records LIMIT 1)",
+            "the key of a record is malformed",
+        ),
+        (
+            "UPDATE records SET key = zeroblob(65) WHERE key = (SELECT key FROM records LIMIT 1)",
+            "the key of a record is malformed",
+        ),
+        (
+            "UPDATE records SET value = x'' WHERE kind = 9",
+            "is not authentic",
+        ),
+    ] {
+        let directory = directory_with(&good);
+        let path = directory.path().join("state.sqlite3");
+        let connection = rusqlite::Connection::open(path).unwrap();
+        assert!(connection.execute(change, []).unwrap() > 0, "{change}");
+        connection.close().unwrap();
+        let files = self::files(directory.path());
+        let reason = is_set_aside(open(directory.path()), directory.path(), &files);
+        assert!(format!("{reason:?}").contains(what), "{change}: {reason:?}");
+    }
+}
+
+#[test]
 fn nothing_of_a_row_is_readable_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _) = start(open(directory.path()));
     let secret = b"this is a secret of a session".to_vec();
     put(&store, 1, secret.clone());
+    let relay = Zeroizing::new(secret.clone());
+    store.put_record(Kind::RELAY, &[1; 32], relay).unwrap();
     wait_until_synced(&store);
     let of_files = |directory: &Path| -> bool {
         let mut files = files(directory).into_values();
         files.any(|bytes| bytes.windows(secret.len()).any(|window| window == secret))
     };
     assert!(!of_files(directory.path()));
-    store.stop().unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
     assert!(!of_files(directory.path()));
 }
 
@@ -386,7 +501,7 @@ fn a_second_process_is_refused_until_the_first_has_stopped() {
     let (store, _) = start(open(directory.path()));
     let second = state_store::open(directory.path(), &key(1)).unwrap_err();
     assert!(matches!(second, OpenError::InUse(_)), "{second}");
-    store.stop().unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
     open(directory.path());
 }
 
@@ -406,7 +521,7 @@ fn a_start_that_is_killed_while_it_creates_the_store_is_repeated() {
     assert_eq!(opened.set_aside(), None);
     let (store, _) = start(opened);
     put(&store, 1, vec![1]);
-    store.stop().unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
     assert_eq!(open(directory.path()).sessions(), 1);
 }
 

@@ -52,7 +52,7 @@ fn fill(directory: &Path) {
     assert!(store.report().pending > 0);
     rlimit::setrlimit(Resource::FSIZE, hard, hard).unwrap();
     assert!(matches!(events.recv().unwrap(), Event::WorksAgain { .. }));
-    store.stop().unwrap();
+    store.stop(Duration::from_secs(600)).unwrap();
     let opened = open();
     assert_eq!(opened.set_aside(), None);
     assert_eq!(opened.sessions(), ROWS + 100);

@@ -2,11 +2,12 @@
 
 use super::{APPLICATION, Database, SCHEMA};
 use crate::key::StoreKey;
+use crate::place::Place;
+use crate::record::{Kind, RecordKey};
 use crate::seal::{FORMAT, Generation, RowKey, generation_of};
-use crate::table::Place;
 use rusqlite::ffi::ErrorCode;
 use rusqlite::types::ValueRef;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use zeroize::Zeroizing;
 
 /// Why a database is not used.
@@ -54,6 +55,8 @@ pub(crate) struct Contents {
     /// The generations of which there are rows.
     pub(crate) in_use: BTreeSet<u32>,
     pub(crate) sessions: u64,
+    /// How many records there are of each kind.
+    pub(crate) records: BTreeMap<Kind, u64>,
     /// The last commit.
     pub(crate) commit: u64,
 }
@@ -102,12 +105,18 @@ impl Database {
         let mut contents = self.generations(key)?;
         contents.commit = commit;
         let (mut in_use, mut sessions) = (BTreeSet::new(), 0_u64);
-        self.rows(&contents, |session, window| {
+        self.sessions(&contents, |_, session, window| {
             in_use.insert(session.generation);
             in_use.extend(window.map(|window| window.generation));
             sessions = sessions.saturating_add(1);
         })?;
-        contents.sessions = sessions;
+        let mut records = BTreeMap::new();
+        self.records(&contents, None, |key, value| {
+            in_use.insert(value.generation);
+            let count: &mut u64 = records.entry(key.kind).or_default();
+            *count = count.saturating_add(1);
+        })?;
+        (contents.sessions, contents.records) = (sessions, records);
         contents.in_use = in_use;
         Ok(contents)
     }
@@ -139,6 +148,7 @@ impl Database {
             last_generation: 0,
             in_use: BTreeSet::new(),
             sessions: 0,
+            records: BTreeMap::new(),
             commit: 0,
         };
         let (mut proved, mut all) = (0_usize, 0_usize);
@@ -163,23 +173,48 @@ impl Database {
         }
     }
 
-    /// Decrypts every row of a session, and what is beside it.
-    pub(crate) fn rows(
+    /// Decrypts every row of a session, and what is beside it, by rising keys.
+    pub(crate) fn sessions(
         &self,
         contents: &Contents,
-        mut each: impl FnMut(Row, Option<Row>),
+        mut each: impl FnMut(u64, Row, Option<Row>),
     ) -> Result<(), Unreadable> {
         let query = "SELECT s.key, s.value, w.value FROM sessions s LEFT JOIN windows w ON w.key = s.key ORDER BY s.key";
         let mut statement = self.connection.prepare(query)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let key = row.get::<_, i64>(0)?.cast_unsigned();
-            let session = contents.open(Place::session(key), row.get_ref(1)?)?;
+            let session = contents.open(Place::Session(key), row.get_ref(1)?)?;
             let sealed = row.get_ref(2)?;
             let window = (sealed != ValueRef::Null)
-                .then(|| contents.open(Place::window(key), sealed))
+                .then(|| contents.open(Place::Window(key), sealed))
                 .transpose()?;
-            each(session, window);
+            each(key, session, window);
+        }
+        Ok(())
+    }
+
+    /// Decrypts every record, or those of a kind, by rising keys.
+    pub(crate) fn records(
+        &self,
+        contents: &Contents,
+        kind: Option<Kind>,
+        mut each: impl FnMut(RecordKey, Row),
+    ) -> Result<(), Unreadable> {
+        let query =
+            "SELECT kind, key, value FROM records WHERE kind BETWEEN ?1 AND ?2 ORDER BY kind, key";
+        let mut statement = self.connection.prepare(query)?;
+        let kinds = kind.map_or((i64::MIN, i64::MAX), |Kind(kind)| {
+            (kind.into(), kind.into())
+        });
+        let mut rows = statement.query(kinds)?;
+        while let Some(row) = rows.next()? {
+            let malformed = || damaged("the key of a record is malformed");
+            let kind = row.get::<_, u8>(0).map_err(|_| malformed())?;
+            let key = row.get_ref(1)?.as_blob().map_err(|_| malformed())?;
+            let key = RecordKey::new(Kind(kind), key).map_err(|_| malformed())?;
+            let value = contents.open(Place::Record(&key), row.get_ref(2)?)?;
+            each(key, value);
         }
         Ok(())
     }
@@ -187,31 +222,20 @@ impl Database {
 
 /// A row, decrypted.
 pub(crate) struct Row {
-    pub(crate) key: u64,
     /// The generation in which it was written.
     pub(crate) generation: u32,
     pub(crate) value: Zeroizing<Vec<u8>>,
 }
 
 impl Contents {
-    fn open(&self, place: Place, sealed: ValueRef<'_>) -> Result<Row, Unreadable> {
+    fn open(&self, place: Place<'_>, sealed: ValueRef<'_>) -> Result<Row, Unreadable> {
         let open = || {
             let sealed = sealed.as_blob().ok()?;
             let generation = generation_of(sealed)?;
             let value = self.keys.get(&generation)?.open(place, sealed).ok()?;
-            Some(Row {
-                key: place.key,
-                generation,
-                value,
-            })
+            Some(Row { generation, value })
         };
-        let not_authentic = || {
-            let what = format!(
-                "the row {} of {:?} is not authentic",
-                place.key, place.table
-            );
-            Unreadable::Damaged(what)
-        };
+        let not_authentic = || Unreadable::Damaged(format!("{place} is not authentic"));
         open().ok_or_else(not_authentic)
     }
 }

@@ -1,8 +1,14 @@
 use super::*;
+use crate::record::{Kind, RecordKey};
 use std::collections::HashSet;
 
-fn place(key: u64) -> Place {
-    Place::session(key)
+fn place(key: u64) -> Place<'static> {
+    Place::Session(key)
+}
+
+fn seal(sealer: &mut Sealer, place: Place<'_>, parts: [&[u8]; 2]) -> Result<Vec<u8>, NotSealed> {
+    let mut out = b"of the row before".to_vec();
+    sealer.seal_into(&mut out, place, parts).map(|()| out)
 }
 
 fn key(byte: u8) -> StoreKey {
@@ -17,7 +23,7 @@ fn row_key(key: &StoreKey, generation: &Generation) -> RowKey {
 fn a_row_is_opened_with_its_key_in_its_place() {
     let generation = Generation::new(7).unwrap();
     let mut sealer = Sealer::new(row_key(&key(1), &generation));
-    let sealed = sealer.seal(place(3), [b"bound", b" and row"]).unwrap();
+    let sealed = seal(&mut sealer, place(3), [b"bound", b" and row"]).unwrap();
     assert_eq!(sealed.len(), 13 + OVERHEAD);
     assert_eq!(generation_of(&sealed), Some(7));
     let reader = row_key(&key(1), &generation);
@@ -27,6 +33,7 @@ fn a_row_is_opened_with_its_key_in_its_place() {
     );
     // Another place, another key, another salt.
     assert_eq!(reader.open(place(4), &sealed), Err(NotAuthentic));
+    assert_eq!(reader.open(Place::Window(3), &sealed), Err(NotAuthentic));
     assert_eq!(
         row_key(&key(2), &generation).open(place(3), &sealed),
         Err(NotAuthentic)
@@ -39,10 +46,30 @@ fn a_row_is_opened_with_its_key_in_its_place() {
 }
 
 #[test]
+fn a_record_is_opened_with_its_kind_and_key() {
+    let record = |kind, key: &[u8]| RecordKey::new(Kind(kind), key).unwrap();
+    let generation = Generation::new(1).unwrap();
+    let mut sealer = Sealer::new(row_key(&key(1), &generation));
+    let of = record(1, &[7; 64]);
+    let sealed = seal(&mut sealer, Place::Record(&of), [b"", b"value"]).unwrap();
+    let reader = row_key(&key(1), &generation);
+    let opened = reader.open(Place::Record(&of), &sealed).unwrap();
+    assert_eq!(opened.as_slice(), b"value");
+    for other in [
+        record(2, &[7; 64]),
+        record(1, &[7; 63]),
+        record(1, &[8; 64]),
+    ] {
+        let opened = reader.open(Place::Record(&other), &sealed);
+        assert_eq!(opened, Err(NotAuthentic));
+    }
+}
+
+#[test]
 fn each_changed_bit_and_each_cut_is_noticed() {
     let generation = Generation::new(1).unwrap();
     let mut sealer = Sealer::new(row_key(&key(1), &generation));
-    let sealed = sealer.seal(place(3), [b"", b"row"]).unwrap();
+    let sealed = seal(&mut sealer, place(3), [b"", b"row"]).unwrap();
     let reader = row_key(&key(1), &generation);
     for bit in 0..sealed.len() * 8 {
         let mut changed = sealed.clone();
@@ -64,11 +91,11 @@ fn no_nonce_is_used_twice() {
     let mut sealer = Sealer::new(row_key(&key(1), &generation));
     let mut nonces = HashSet::new();
     for _ in 0..10_000 {
-        let sealed = sealer.seal(place(1), [b"", b"the same row"]).unwrap();
+        let sealed = seal(&mut sealer, place(1), [b"", b"the same row"]).unwrap();
         assert!(nonces.insert(sealed[..HEADER].to_vec()));
     }
     sealer.counter = u64::MAX;
-    assert_eq!(sealer.seal(place(1), [b"", b""]), Err(NotSealed));
+    assert_eq!(seal(&mut sealer, place(1), [b"", b""]), Err(NotSealed));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 use super::*;
-use crate::queue::{Change, Queue};
-use crate::table::Place;
+use crate::changes::SessionChange;
+use crate::queue::Queue;
 
 const SMALL: Block = Block(100);
 
 /// A queue's tickets and commits.
 fn ticket(queue: &mut Queue) -> Ticket {
-    queue.push(Place::session(1), Change::Delete).unwrap()
+    queue.push_session(1, SessionChange::Delete).unwrap()
 }
 
 fn commit(queue: &mut Queue) {

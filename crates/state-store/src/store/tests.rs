@@ -1,5 +1,7 @@
 use super::*;
+use crate::MAX_WINDOW;
 use crate::queue::Batch;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -12,6 +14,9 @@ struct TestDisk(Arc<TestDiskState>);
 #[derive(Default)]
 struct TestDiskState {
     is_broken: AtomicBool,
+    /// Held by a test: a commit hangs.
+    hangs: Mutex<()>,
+    panics: AtomicBool,
     commits: AtomicUsize,
     rows: AtomicUsize,
     tidied: AtomicUsize,
@@ -19,6 +24,8 @@ struct TestDiskState {
 
 impl Disk for TestDisk {
     fn commit(&mut self, batch: &Batch) -> Result<(), DiskError> {
+        drop(self.0.hangs.lock().unwrap());
+        assert!(!self.0.panics.load(Ordering::SeqCst), "a test wants it");
         if self.0.is_broken.load(Ordering::SeqCst) {
             return Err(DiskError::Full);
         }
@@ -45,7 +52,7 @@ fn start(disk: &TestDisk, settings: Settings) -> (Store, Receiver<Event>) {
     let (sender, receiver): (SyncSender<Event>, _) = sync_channel(100);
     let on_event = move |event| sender.try_send(event).unwrap();
     let block = crate::send_numbers::BLOCK;
-    let store = Store::start(disk.clone(), None, block, settings, on_event).unwrap();
+    let store = Store::start(disk.clone(), None, block, settings, Box::new(on_event)).unwrap();
     (store, receiver)
 }
 
@@ -75,7 +82,7 @@ fn changes_are_collected_and_written_at_a_stop() {
         put(&store, key).unwrap();
     }
     assert_eq!(store.report().pending, 10);
-    store.stop().unwrap();
+    store.stop(LONG).unwrap();
     assert_eq!(disk.0.commits.load(Ordering::SeqCst), 1);
     assert_eq!(disk.0.rows.load(Ordering::SeqCst), 10);
     assert_eq!(disk.0.tidied.load(Ordering::SeqCst), 1);
@@ -139,7 +146,16 @@ fn a_stop_on_a_broken_disk_ends_with_its_error() {
     let (store, events) = start(&disk, settings(4, LONG));
     disk.0.is_broken.store(true, Ordering::SeqCst);
     put(&store, 1).unwrap();
-    assert_eq!(store.stop(), Err(DiskError::Full));
+    let error = store.stop(LONG).unwrap_err();
+    let expected = StopError {
+        pending: 1,
+        error: DiskError::Full,
+    };
+    assert_eq!(error, expected);
+    assert_eq!(
+        error.to_string(),
+        "1 changes of the state are not on disk: no space is left on the disk"
+    );
     assert_eq!(events.recv().unwrap(), Event::Failing(DiskError::Full));
 }
 
@@ -161,18 +177,80 @@ fn a_window_is_written_beside_a_row_alone() {
     let disk = TestDisk::default();
     let (store, _events) = start(&disk, settings(100, LONG));
     let mut numbers = SendNumbers::of_new_session();
-    let window = |length| Zeroizing::new(vec![0; length]);
+    let window = [0; MAX_WINDOW + 1];
     assert_eq!(
-        store.put_window(1, &numbers, window(1)),
+        store.put_window(1, &numbers, &window[..1]),
         Err(PutError::NotStored)
     );
     store
         .put_session(1, &mut numbers, 0, Zeroizing::new(vec![1]))
         .unwrap();
     assert_eq!(
-        store.put_window(1, &numbers, window(MAX_WINDOW + 1)),
+        store.put_window(1, &numbers, &window),
         Err(PutError::TooLarge)
     );
-    assert_eq!(store.put_window(1, &numbers, window(MAX_WINDOW)), Ok(()));
+    assert_eq!(store.put_window(1, &numbers, &window[..MAX_WINDOW]), Ok(()));
     assert_eq!(store.report().pending, 2);
+}
+
+#[test]
+fn a_stop_on_a_disk_that_hangs_ends_in_time_and_says_what_is_not_on_it() {
+    let disk = TestDisk::default();
+    let (store, _events) = start(&disk, settings(100, Duration::ZERO));
+    let hangs = disk.0.hangs.lock().unwrap();
+    put(&store, 1).unwrap();
+    let in_flight = |store: &Store| !store.shared.lock().queue.has_pending();
+    wait_until("in flight", || in_flight(&store));
+    put(&store, 2).unwrap();
+    let stopped = store.stop(Duration::from_millis(10));
+    let expected = StopError {
+        pending: 2,
+        error: DiskError::Hangs,
+    };
+    assert_eq!(stopped, Err(expected));
+    // It goes on, and everything is written, if the process lives so long.
+    drop(hangs);
+    wait_until("written", || disk.0.rows.load(Ordering::SeqCst) == 2);
+}
+
+#[test]
+fn a_thread_that_panics_does_not_hold_a_stop() {
+    let disk = TestDisk::default();
+    let (store, _events) = start(&disk, settings(100, LONG));
+    disk.0.panics.store(true, Ordering::SeqCst);
+    put(&store, 1).unwrap();
+    let error = store.stop(LONG).unwrap_err();
+    assert!(error.to_string().contains("has panicked"), "{error}");
+}
+
+#[test]
+fn records_have_bounds() {
+    let disk = TestDisk::default();
+    let (store, _events) = start(&disk, settings(100, LONG));
+    let put =
+        |key: &[u8], length| store.put_record(Kind::RELAY, key, Zeroizing::new(vec![0; length]));
+    assert_eq!(put(b"", 1), Err(PutError::Key));
+    assert_eq!(put(&[1; MAX_RECORD_KEY + 1], 1), Err(PutError::Key));
+    assert_eq!(put(b"1", MAX_ROW + 1), Err(PutError::TooLarge));
+    assert_eq!(put(&[1; MAX_RECORD_KEY], MAX_ROW), Ok(()));
+    assert_eq!(put(b"1", 0), Ok(()));
+    assert_eq!(store.delete_record(Kind::RELAY, b""), Err(PutError::Key));
+    assert_eq!(store.delete_record(Kind::RELAY, b"1"), Ok(()));
+    assert_eq!(store.delete_record(Kind::AUTHORITY_PATH, b"1"), Ok(()));
+    assert_eq!(store.report().pending, 3);
+}
+
+#[test]
+fn events_are_said_in_words() {
+    let events = [
+        Event::Failing(DiskError::Full),
+        Event::WorksAgain { failed: 3 },
+    ];
+    assert_eq!(
+        events.map(|event| event.to_string()),
+        [
+            "state can't be written: no space is left on the disk; changes stay in memory, and it is tried again",
+            "state is written again, after 3 attempts that failed",
+        ]
+    );
 }

@@ -4,35 +4,29 @@
 //! and be on disk all the same, and a process may be killed before, in and after each commit, and while it starts.
 
 use crate::disk_error::DiskError;
-use crate::queue::{Batch, Change, Queue};
+use crate::queue::{Batch, Queue};
 use crate::send_numbers::{Block, SendNumbers};
-use crate::store::Store;
-use crate::table::Table;
+use crate::simulated_disk::Rows;
+use crate::store::{Settings, Store};
 use crate::writer::{Disk, Shared, Writer};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// So small that sessions use many.
 const BLOCK: Block = Block(8);
 const KEYS: u64 = 4;
 
-/// What is on disk.
+/// What is on disk, and what becomes of the next commits.
 #[derive(Default)]
 struct Platter {
-    generation: u32,
-    /// By key: the generation in which the row was written, its bound, and the row.
-    rows: HashMap<u64, (u32, u64, Vec<u8>)>,
-    /// By key: the session that it belongs to.
-    windows: HashMap<u64, u64>,
-    /// What becomes of the next commits.
+    rows: Rows,
     random: fastrand::Rng,
 }
 
-struct SimulatedDisk(Arc<Mutex<Platter>>);
+struct UnreliableDisk(Arc<Mutex<Platter>>);
 
-impl Disk for SimulatedDisk {
+impl Disk for UnreliableDisk {
     fn commit(&mut self, batch: &Batch) -> Result<(), DiskError> {
         let mut platter = self.0.lock().unwrap();
         let fails = platter.random.u8(..4) == 0;
@@ -40,26 +34,7 @@ impl Disk for SimulatedDisk {
         if fails && platter.random.bool() {
             return Err(DiskError::Full);
         }
-        let generation = platter.generation;
-        let mut changes: Vec<_> = batch.changes.iter().collect();
-        changes.sort_unstable_by_key(|(place, _)| **place);
-        for (place, change) in changes {
-            match (place.table, change) {
-                (Table::Sessions, Change::Put { bound, row }) => {
-                    platter.windows.remove(&place.key);
-                    let row = (generation, bound.unwrap(), row.to_vec());
-                    platter.rows.insert(place.key, row);
-                }
-                (Table::Windows, Change::Put { row, .. }) => {
-                    let id = u64::from_be_bytes(row[..].try_into().unwrap());
-                    platter.windows.insert(place.key, id);
-                }
-                (_, Change::Delete) => {
-                    platter.windows.remove(&place.key);
-                    platter.rows.remove(&place.key);
-                }
-            }
-        }
+        platter.rows.apply(batch);
         match fails {
             true => Err(DiskError::Failed("not synced".to_owned())),
             false => Ok(()),
@@ -114,40 +89,42 @@ fn run(
     outcome: &mut Outcome,
 ) {
     let generation = {
-        let mut platter = platter.lock().unwrap();
+        let rows = &mut platter.lock().unwrap().rows;
         if random.u8(..20) == 0 {
             return;
         }
-        platter.generation += 1;
-        platter.generation
+        rows.generation += 1;
+        rows.generation
     };
     if random.u8(..20) == 0 {
         return;
     }
     let mut sessions: HashMap<u64, Session> = HashMap::new();
     let platter_now = platter.lock().unwrap();
-    for (key, id) in &platter_now.windows {
+    for (key, window) in &platter_now.rows.windows {
+        let session = &platter_now.rows.sessions[key];
         assert_eq!(
-            platter_now.rows[key].2[..8],
-            id.to_be_bytes(),
+            session.row[..8],
+            *window.bytes(),
             "a window of another session"
         );
         outcome.windows += 1;
     }
-    for (key, (written, bound, row)) in &platter_now.rows {
-        let restored = SendNumbers::restored(BLOCK, *bound, *written, generation);
+    for (key, stored) in &platter_now.rows.sessions {
+        let restored = SendNumbers::restored(BLOCK, stored.bound, stored.generation, generation);
         let (numbers, first) = restored.unwrap();
-        sessions.insert(*key, Session::restored(row, numbers, first));
+        sessions.insert(*key, Session::restored(&stored.row, numbers, first));
         outcome.restored += 1;
     }
     drop(platter_now);
-    let shared = Arc::new(Shared::new(Queue::new(3)));
-    let store = Store::without_thread(Arc::clone(&shared), BLOCK);
-    let mut writer = Writer {
-        disk: SimulatedDisk(Arc::clone(platter)),
-        interval: Duration::ZERO,
-        first_retry: Duration::ZERO,
-    };
+    let settings = Settings::new(3);
+    let shared = Arc::new(Shared::new(Queue::new(settings.capacity)));
+    // Whatever is pending at its end is lost.
+    let of_store = Arc::clone(&shared);
+    let killed = Box::new(move || of_store.end(Ok(())));
+    let store = Store::without_thread(Arc::clone(&shared), BLOCK, killed);
+    let disk = UnreliableDisk(Arc::clone(platter));
+    let mut writer = Writer::new(disk, &settings, Box::new(|_| {}));
     let mut in_flight: Option<Batch> = None;
     for _ in 0..random.u8(..160) {
         let key = random.u64(..KEYS);
@@ -179,8 +156,7 @@ fn run(
             }
             6 => {
                 if let Some(session) = sessions.get(&key) {
-                    let window = Zeroizing::new(session.id.to_be_bytes().to_vec());
-                    let _ = store.put_window(key, &session.numbers, window);
+                    let _ = store.put_window(key, &session.numbers, &session.id.to_be_bytes());
                 }
             }
             _ => {
