@@ -65,6 +65,14 @@ pub struct StateReport {
     pub(crate) restored: Restored,
 }
 
+impl StateReport {
+    /// Sessions of the process before that go on.
+    #[must_use]
+    pub const fn restored_sessions(&self) -> u64 {
+        self.restored.sessions
+    }
+}
+
 /// A bound, and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
