@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("device", ""),
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),
-    ("state", "shown state_store"),
+    ("state", "shown state_store credentials device dtls coap"),
     ("downlink", "upstream"),
     ("relay", "downlink ota upstream device dtls timers coap"),
     ("mapping", "downlink ota upstream device coap"),

@@ -9,15 +9,19 @@
     reason = "a measurement owns its clock, and stops where something fails"
 )]
 
-use state_store::{SendNumbers, Settings, Store, StoreKey};
+use state_store::{Kind, SendNumbers, Settings, Store, StoreKey};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Bytes of a session at rest, and of what is beside it.
-const ROW: usize = 218;
-const WINDOW: usize = 20;
+/// Bytes of a session at rest, of what is beside it, and of its device's relay and the key of that.
+const ROW: usize = 239;
+const WINDOW: usize = 18;
+const RELAY: usize = 60;
+const RELAY_KEY: usize = 32;
+
+const STOP: Duration = Duration::from_secs(600);
 
 fn processor() -> Duration {
     let text = fs::read_to_string("/proc/self/stat").unwrap();
@@ -92,11 +96,24 @@ fn main() {
         }
         wait_until_synced(&store);
     });
-    measure("stop", count, || {
-        store.stop(Duration::from_secs(600)).unwrap()
-    });
+    measure("stop", count, || store.stop(STOP).unwrap());
     println!(
         "on disk: {} B a session",
+        size(directory.path()) / count as u64
+    );
+    let (store, _) = open();
+    measure("records that are new, keys random", count, || {
+        for _ in 0..count {
+            random.fill(&mut row);
+            let key = &row[..RELAY_KEY];
+            let value = Zeroizing::new(row[RELAY_KEY..][..RELAY].to_vec());
+            store.put_record(Kind::RELAY, key, value).unwrap();
+        }
+        wait_until_synced(&store);
+    });
+    store.stop(STOP).unwrap();
+    println!(
+        "on disk, with records: {} B a session",
         size(directory.path()) / count as u64
     );
     let (store, mut sessions) = measure("open and restore", count, open);
@@ -157,15 +174,13 @@ fn main() {
     for (key, numbers) in &sessions {
         store.put_window(*key, numbers, &[1; WINDOW]).unwrap();
     }
-    measure("stop", count, || {
-        store.stop(Duration::from_secs(600)).unwrap()
-    });
+    measure("stop", count, || store.stop(STOP).unwrap());
     println!(
         "on disk: {} B a session",
         size(directory.path()) / count as u64
     );
     measure("open and restore", count, open)
         .0
-        .stop(Duration::from_secs(600))
+        .stop(STOP)
         .unwrap();
 }

@@ -4,7 +4,7 @@
 
 use crate::shown::Shown;
 use crate::state::report::Restored;
-use state_store::{Event, SetAside};
+use state_store::{Event, SetAside, StopError};
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub(crate) fn event(event: &Event) {
 }
 
 /// The gateway stops with so many stored sessions.
-pub(crate) fn stopped(sessions: usize, stored: Result<(), impl Display>) {
+pub(crate) fn stopped(sessions: usize, stored: Result<(), StopError>) {
     match stored {
         Ok(()) => info!(
             sessions,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::logging::log_lines;
 use crate::state::report::NotRestored;
-use state_store::{DiskError, Reason, StopError};
+use state_store::{DiskError, Reason};
 use std::path::PathBuf;
 
 /// The only line that this logs, from its level on.
@@ -62,16 +62,12 @@ fn a_disk_that_fails_is_a_warning_and_that_it_works_again_is_none() {
     assert!(failing.starts_with("WARN sessions can't be stored now: no space is left"));
     let again = line(|| event(&Event::WorksAgain { failed: 7 }));
     assert_eq!(again, "INFO sessions are stored again failed=7");
-    let stop = line(|| stopped(2, Ok::<_, StopError>(())));
+    let stop = line(|| stopped(2, Ok(())));
     assert!(
         stop.starts_with("INFO sessions are stored, and go on"),
         "{stop}"
     );
-    let error = || StopError {
-        pending: 3,
-        error: DiskError::Full,
-    };
-    let lost = line(|| stopped(2, Err(error())));
+    let lost = line(|| stopped(2, Err(StopError { pending: 1, error: DiskError::Full })));
     assert!(
         lost.starts_with("ERROR not all sessions are stored"),
         "{lost}"
