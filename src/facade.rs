@@ -81,6 +81,11 @@ pub mod ota {
     pub use crate::ota::Settings;
 }
 
+/// What outlives the process.
+pub mod state {
+    pub use crate::state::settings::{KeySource, Settings};
+}
+
 /// One request to ThingsBoard.
 pub mod upstream {
     pub use crate::upstream::{
