@@ -229,7 +229,9 @@ fn with_store(
     let mut core = new();
     let start = driver::now();
     core.set_unix_time(driver::unix_time());
-    match core.restore(start, opened, settings.window, |event| log::state::event(&event)) {
+    match core.restore(start, opened, settings.window, |event| {
+        log::state::event(&event)
+    }) {
         Ok(restored) => {
             log::state::restored(&restored, driver::now().saturating_duration_since(start));
             Ok(core)

@@ -95,6 +95,3 @@ impl RelayTable {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,6 @@
 use super::*;
 use crate::{SendNumbers, Settings, open};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -19,7 +18,7 @@ fn store(directory: &Path) {
         let row = Zeroizing::new(vec![7; 200]);
         store.put_session(session, &mut numbers, 0, row).unwrap();
     }
-    store.stop(Duration::from_secs(60)).unwrap();
+    store.stop(std::time::Duration::from_secs(60)).unwrap();
 }
 
 /// Every file, with its contents.
