@@ -45,6 +45,7 @@
 //! | `writer` | the thread that commits them |
 //! | `database` | SQLite: tables, checks, commits |
 //! | `seal` | encryption of rows |
+//! | `varint` | short numbers |
 //! | `commits` | a count beside the database, so that a loss of commits is noticed |
 //! | `directory` | the lock, and renaming |
 //! | `simulated_disk` | a disk for simulations, with the feature `simulation` |
@@ -68,6 +69,7 @@ pub mod session_row;
 #[cfg(any(test, feature = "simulation"))]
 mod simulated_disk;
 pub mod store;
+mod varint;
 mod writer;
 
 #[cfg(test)]
