@@ -10,6 +10,7 @@ use crate::record::{Kind, RecordKey};
 use crate::seal::{Generation, RowKey, Sealer};
 use crate::send_numbers::{BLOCK, Block};
 use crate::store::{Settings, Store};
+use crate::varint;
 use crate::writer::OnEvent;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -103,10 +104,11 @@ impl Source for Files {
 
 /// Takes a session's row apart: its bound is in front.
 fn stored(row: Row, window: Option<Row>) -> Option<StoredRow> {
-    let (bound, rest) = row.value.split_first_chunk()?;
+    let mut rest = row.value.as_slice();
+    let bound = varint::take(&mut rest)?;
     Some(StoredRow {
         generation: row.generation,
-        bound: u64::from_be_bytes(*bound),
+        bound,
         row: Zeroizing::new(rest.to_vec()),
         window: window.map(|window| window.value),
     })
