@@ -78,8 +78,8 @@ mod upstream_down;
 use device::Device;
 use link::{Conditions, Link};
 use mqtt::MqttSide;
-use restarts::DiskSide;
 use requests::{Outcome, RESPONSE_TIMEOUT};
+use restarts::DiskSide;
 use upstream::{Behaviour, ScriptedUpstream};
 
 use crate::credentials::{ClientPolicy, ServerCredentials, Validity};

@@ -78,9 +78,8 @@ impl World {
     pub(super) fn start_gateway(&mut self) {
         let devices = self.devices.iter().enumerate();
         let registered = devices.filter(|(index, device)| *index == device.registered_as);
-        let entries = registered.map(|(number, device)| {
-            (number, format!("TOKEN-{number}"), device.certificate_id())
-        });
+        let entries = registered
+            .map(|(number, device)| (number, format!("TOKEN-{number}"), device.certificate_id()));
         let registry = registry(entries);
         let side = self.disk_mut();
         let seed = side.committed.duration_since(side.begin).as_secs();
@@ -89,7 +88,9 @@ impl World {
         let is_killed = side.is_killed;
         self.core.set_unix_time(side.unix_time(self.now));
         let opened = side.disk.open().unwrap();
-        self.core.restore(self.now, opened, 5 * SECOND, |_| {}).unwrap();
+        self.core
+            .restore(self.now, opened, 5 * SECOND, |_| {})
+            .unwrap();
         self.invariants.gateway_goes_on(&mut self.core, is_killed);
         self.flush();
     }
@@ -123,7 +124,10 @@ fn posts_go_on_after_a_kill_and_after_a_stop() {
         for device in 0..3 {
             let number = world.post(device, Type::Confirmable);
             world.run_for(SECOND);
-            assert!(world.devices[device].outcome(number).is(Code::CREATED), "{round}");
+            assert!(
+                world.devices[device].outcome(number).is(Code::CREATED),
+                "{round}"
+            );
         }
         world.run_for(SECOND);
         match round % 2 {
@@ -156,7 +160,10 @@ fn an_observation_goes_on_after_a_kill_and_after_a_stop() {
         let name = world.device_name(0);
         let observed = world.devices[0].observation(Kind::Attributes).unwrap();
         assert_eq!(observed.state, world.upstream.platform.state(&name));
-        let outcome = format!("{:?}", world.upstream.platform.command_outcomes.get(&command));
+        let outcome = format!(
+            "{:?}",
+            world.upstream.platform.command_outcomes.get(&command)
+        );
         assert!(outcome.starts_with("Some(Reply"), "{outcome}");
         assert_eq!(handshakes(&world), [1]);
     }

@@ -124,10 +124,8 @@ impl Pending {
 
     /// When something is to be pushed next. `more`: there are records to push.
     pub(crate) fn next_timeout(&self, more: bool) -> Option<Instant> {
-        let has_rows = more
-            || !self.rows.is_empty()
-            || !self.deletions.is_empty()
-            || !self.paths.is_empty();
+        let has_rows =
+            more || !self.rows.is_empty() || !self.deletions.is_empty() || !self.paths.is_empty();
         let rows = has_rows.then(|| self.paused_until.unwrap_or(self.start));
         let windows = match self.windows_left {
             0 => self.windows_at,

@@ -48,7 +48,11 @@ impl Session<'_> {
 }
 
 /// What is beside a session's row.
-pub(crate) fn window(association: &Association, clock: &Clock, last_received: Instant) -> [u8; SessionWindow::LENGTH] {
+pub(crate) fn window(
+    association: &Association,
+    clock: &Clock,
+    last_received: Instant,
+) -> [u8; SessionWindow::LENGTH] {
     SessionWindow {
         receive_window: association.receive_window(),
         last_received: clock.seconds(last_received).0,
@@ -83,7 +87,9 @@ impl Restorable {
         let mut last_received = Seconds(row.last_received);
         if let Some(window) = &stored.window {
             let window = SessionWindow::decode(window).ok()?;
-            association.renew_receive_window(&window.receive_window).ok()?;
+            association
+                .renew_receive_window(&window.receive_window)
+                .ok()?;
             last_received = last_received.max(Seconds(window.last_received));
         }
         let (exported, coap) = row.coap.split_first_chunk()?;

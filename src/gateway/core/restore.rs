@@ -91,7 +91,10 @@ impl Core {
             .collect();
         let (sessions, relays) = (&self.sessions, &mut self.relays);
         ready.restore_records(Kind::RELAY, |key, relay| {
-            let Some(device) = key.try_into().ok().and_then(|key: DeviceKey| devices.get(&key))
+            let Some(device) = key
+                .try_into()
+                .ok()
+                .and_then(|key: DeviceKey| devices.get(&key))
             else {
                 return false;
             };
@@ -161,16 +164,17 @@ impl Core {
         let judged = self.sessions.dtls.judge(&stored.client);
         judged.map_err(|_| NotRestored::NotAccepted)?;
 
-        let left = self.settings.dtls.session_idle.checked_sub(stored.silent_for);
+        let left = self
+            .settings
+            .dtls
+            .session_idle
+            .checked_sub(stored.silent_for);
         let deadline = now + left.ok_or(NotRestored::Idle)?;
         let (path, certificate) = (stored.path, stored.client.id);
-        let imported = self.sessions.dtls.import(
-            now,
-            path,
-            stored.association,
-            stored.client,
-            deadline,
-        );
+        let imported =
+            self.sessions
+                .dtls
+                .import(now, path, stored.association, stored.client, deadline);
         let session = imported.map_err(|error| match error {
             ImportError::Idle => NotRestored::Idle,
             ImportError::NotAllowed | ImportError::ConnectionIdLength => NotRestored::NotAllowed,
@@ -187,7 +191,8 @@ impl Core {
         let mut peer = Peer::new(session, path, certificate, device, endpoint, "1.2", now);
         peer.set_times(stored.established, stored.last_received);
         let admission = self.sessions.admit(peer, self.review.registry_version());
-        self.sessions.keep(session, Kept::restored(stored.key, stored.numbers));
+        self.sessions
+            .keep(session, Kept::restored(stored.key, stored.numbers));
         self.tap.send(|| self.established(session, path, "1.2"));
         self.make_room(admission);
         Ok((stored.key, session))

@@ -157,7 +157,9 @@ impl Core {
         let due = state.pending.windows_due(now, used);
         if due > 0 {
             let unused = self.sessions.dtls.authority_paths().take_unused();
-            state.pending.add_paths(unused.into_iter().map(PathChange::Unused));
+            state
+                .pending
+                .add_paths(unused.into_iter().map(PathChange::Unused));
         }
         for session in self.sessions.dtls.take_used(due) {
             self.push_window(now, session, state);
@@ -257,7 +259,9 @@ impl Core {
     /// Writes the paths from clients' issuers to trust anchors that are new, and deletes those that no client has any more.
     fn push_paths(&mut self, state: &mut State) -> Result<(), PutError> {
         let changed = self.sessions.dtls.authority_paths().take_changed();
-        state.pending.add_paths(changed.into_iter().map(PathChange::Changed));
+        state
+            .pending
+            .add_paths(changed.into_iter().map(PathChange::Changed));
         while let Some(change) = state.pending.pop_path() {
             let put = match &change {
                 PathChange::Changed(path) => {
@@ -265,9 +269,7 @@ impl Core {
                     let encoded = path.encoded.clone().unwrap_or_default();
                     (state.store).put_record(Kind::AUTHORITY_PATH, &path.name, encoded.into())
                 }
-                PathChange::Unused(name) => {
-                    state.store.delete_record(Kind::AUTHORITY_PATH, name)
-                }
+                PathChange::Unused(name) => state.store.delete_record(Kind::AUTHORITY_PATH, name),
             };
             match put {
                 Ok(()) => {}

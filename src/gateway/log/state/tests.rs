@@ -67,7 +67,15 @@ fn a_disk_that_fails_is_a_warning_and_that_it_works_again_is_none() {
         stop.starts_with("INFO sessions are stored, and go on"),
         "{stop}"
     );
-    let lost = line(|| stopped(2, Err(StopError { pending: 1, error: DiskError::Full })));
+    let lost = line(|| {
+        stopped(
+            2,
+            Err(StopError {
+                pending: 1,
+                error: DiskError::Full,
+            }),
+        )
+    });
     assert!(
         lost.starts_with("ERROR not all sessions are stored"),
         "{lost}"
