@@ -32,6 +32,7 @@ mod sections;
 mod server;
 mod shutdown;
 mod sources;
+mod state;
 mod toml_text;
 mod unknown;
 mod upstream;
@@ -84,6 +85,8 @@ pub struct Config {
     pub dtls: crate::dtls::Parameters,
     /// `[limits]` of devices.
     pub limits: crate::device::Limits,
+    /// `[state]`: where sessions are stored. `None`: they end with the process.
+    pub state: Option<crate::state::settings::Settings>,
     /// `[shutdown]`
     pub shutdown: Shutdown,
     /// `[log]`

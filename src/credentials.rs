@@ -18,7 +18,7 @@ mod revocation;
 mod sent;
 mod server;
 
-pub use authority_path::AuthorityPaths;
+pub use authority_path::{AuthorityPaths, ChangedPath};
 pub(crate) use certificate_error::CertificateError;
 pub use clients::{ClientPolicy, Validity};
 pub use known_client::{KnownClient, Verified};

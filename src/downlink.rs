@@ -27,7 +27,7 @@ mod push;
 mod recovery;
 mod start_rate;
 
-pub(crate) use command::Command;
+pub(crate) use command::{Command, CommandHash};
 pub(crate) use counters::Counters;
 pub(crate) use effect::{Context, Effect, Effects};
 pub(crate) use event::{Acknowledgement, ConnectionId, Event, Handled, Reads, Receipt, Repeat};
@@ -161,6 +161,14 @@ impl Downlink {
         match self {
             Downlink::Polling(polling) => polling.pause(),
             Downlink::Push(push) => push.pause(),
+        }
+    }
+
+    /// Requests nothing before this time: many devices begin at once, after a restart. Changes may have been lost until then.
+    pub(crate) fn hold(&mut self, until: Instant) {
+        match self {
+            Downlink::Polling(polling) => polling.hold(until),
+            Downlink::Push(push) => push.hold(until),
         }
     }
 

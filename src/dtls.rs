@@ -9,6 +9,7 @@
 //! | [`handshakes`] | half-open handshakes and their bounds |
 //! | [`sessions`], [`connection`] | established sessions: a slot each, with keys, path, and what the user keeps |
 //! | [`waiting`] | application data for clients that have moved, until it may be sent |
+//! | [`used`] | which sessions were used, for who stores them |
 //! | [`resumption`] | sessions that can be resumed |
 //! | [`settings`] | what all handshakes share |
 //! | [`record`] | parsing of record and handshake headers, before any engine sees a datagram |
@@ -36,6 +37,7 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod used;
 mod waiting;
 
 pub use cipher_suites::CipherSuites;
@@ -45,7 +47,7 @@ pub(crate) use dtls_server::association::Association;
 pub use dtls_server::config::ExtendedMasterSecret;
 pub(crate) use dtls_server::suite::CipherSuite;
 pub use endpoint::Endpoint;
-pub use endpoint::establishing::Exported;
+pub use endpoint::stored::{Exported, ImportError};
 pub use event::Event;
 pub(crate) use event::{EndReason, HandshakeFailure, Transmit};
 pub use path::{Path, SessionId};

@@ -27,8 +27,8 @@ pub mod config {
 /// The gateway's own certificate and key, and which client certificates are accepted.
 pub mod credentials {
     pub use crate::credentials::{
-        AuthorityPaths, ClientPolicy, KnownClient, ServerCredentials, ServerIdentity, Validity,
-        Verified,
+        AuthorityPaths, ChangedPath, ClientPolicy, KnownClient, ServerCredentials, ServerIdentity,
+        Validity, Verified,
     };
 }
 
@@ -40,8 +40,8 @@ pub mod device {
 /// DTLS sessions of many remote addresses over one socket.
 pub mod dtls {
     pub use crate::dtls::{
-        CipherSuites, Endpoint, Event, Exported, ExtendedMasterSecret, Parameters, Path, SessionId,
-        Settings, Versions,
+        CipherSuites, Endpoint, Event, Exported, ExtendedMasterSecret, ImportError, Parameters,
+        Path, SessionId, Settings, Versions,
     };
 }
 
@@ -79,6 +79,11 @@ pub mod mapping {
 /// Firmware and software.
 pub mod ota {
     pub use crate::ota::Settings;
+}
+
+/// What outlives the process.
+pub mod state {
+    pub use crate::state::settings::{KeySource, Settings};
 }
 
 /// One request to ThingsBoard.

@@ -36,6 +36,7 @@
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, downlink, ota |
 //! | [`downlink`] | how attribute changes and commands come from ThingsBoard | upstream |
+//! | [`state`] | what outlives the process | `crates/state-store`, shown |
 //! | [`relay`] | Observe over what comes by the downlink: attributes and commands | coap, device, dtls, upstream, downlink, ota, timers |
 //! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, timers, shares |
 //! | [`calls`] | calls to ThingsBoard, between the core and the tasks that make them | mapping, downlink, relay, ota, dtls, upstream, coap |
@@ -108,6 +109,7 @@ mod reload;
 mod shown;
 #[cfg(test)]
 mod simulation;
+mod state;
 mod timers;
 mod udp;
 mod upstream;

@@ -32,8 +32,10 @@
 //! | [`command_queue`] | commands in order, and those already delivered that ThingsBoard may repeat |
 //! | [`command_error`] | the replies of the gateway itself to a command |
 //! | [`liveness`] | live, pinged or parked |
+//! | [`export`] | a relay as bytes, so that it outlives the process |
 //! | [`effect`], [`context`] | what a relay wants done, and what it is given with each event |
 //! | [`settings`] | `[relay]` |
+//! | [`changed_relays`] | which of them are to be exported |
 //! | [`byte_budget`] | even shares of `relay.bytes` |
 //! | [`repeated_registrations`] | how often they have all attributes notified again |
 //! | [`resync`] | when to read all attributes, because the downlink may have lost changes |
@@ -45,6 +47,7 @@
 
 pub(crate) mod attribute_observation;
 mod byte_budget;
+mod changed_relays;
 pub(crate) mod command_error;
 pub(crate) mod command_observation;
 pub(crate) mod command_queue;
@@ -52,6 +55,7 @@ pub(crate) mod context;
 mod counters;
 pub(crate) mod device_relay;
 pub(crate) mod effect;
+pub(crate) mod export;
 pub(crate) mod liveness;
 mod repeated_registrations;
 mod resync;
@@ -65,6 +69,8 @@ pub(crate) use context::RelayContext;
 pub(crate) use counters::Counters;
 pub(crate) use device_relay::DeviceRelay;
 pub(crate) use effect::{ObservationEnd, RelayEffect};
+#[allow(unused_imports, reason = "the same")]
+pub(crate) use export::{RestoreError, Times};
 pub(crate) use liveness::Observation;
 pub(crate) use settings::Settings;
 pub(crate) use table::{ObservationCounts, RelayId, RelayTable};

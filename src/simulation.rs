@@ -61,6 +61,7 @@ mod random_runs;
 mod reboot;
 mod registry_reload;
 mod reordering;
+mod restarts;
 mod separate_response;
 mod session_ended;
 mod session_limit;
@@ -78,6 +79,7 @@ use device::Device;
 use link::{Conditions, Link};
 use mqtt::MqttSide;
 use requests::{Outcome, RESPONSE_TIMEOUT};
+use restarts::DiskSide;
 use upstream::{Behaviour, ScriptedUpstream};
 
 use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
@@ -110,6 +112,8 @@ struct World {
     upstream: ScriptedUpstream,
     /// Over MQTT: in the place of `upstream`, which counts only what arrives at ThingsBoard then.
     mqtt: Option<MqttSide>,
+    /// What outlives the gateway's process, if anything does.
+    disk: Option<DiskSide>,
     settings: Settings,
     invariants: Invariants,
     steps_at_this_instant: u32,
@@ -192,6 +196,7 @@ impl World {
             link: Link::new(conditions, seed),
             upstream: ScriptedUpstream::default(),
             mqtt: None,
+            disk: None,
             settings,
             invariants,
             steps_at_this_instant: 0,
@@ -274,6 +279,7 @@ impl World {
 
     /// Handles all events that are due.
     fn handle_due(&mut self) {
+        self.run_disk();
         while let Some(arrival) = self.link.pop_arrival(self.now) {
             if arrival.to_gateway {
                 self.core.receive(self.now, arrival.path, &arrival.datagram);

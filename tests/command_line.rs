@@ -409,3 +409,66 @@ fn a_low_limit_of_open_files_is_a_warning_that_names_the_keys() {
         assert_eq!(warned, is_warned, "{limit}: {log}");
     }
 }
+
+#[test]
+fn check_says_what_is_stored_and_what_a_start_would_set_aside() {
+    let directory = shipped();
+    let path = directory.path();
+    assert!(certs(path, &[]).status.success());
+    let off = gateway(path, &["check"]);
+    assert!(
+        out(&off).contains("  state           off (state.directory): after a restart"),
+        "{}",
+        out(&off)
+    );
+    let state = path.join("state");
+    let state_text = state.to_str().unwrap();
+    let check = |more: &[(&str, &str)]| {
+        let mut environment = vec![("COAPS_GATEWAY__STATE__DIRECTORY", state_text)];
+        environment.extend(more);
+        gateway_with(path, &environment, &["check"])
+    };
+    let says = |output: &Output, line: &str, warnings: usize| {
+        assert!(output.status.success(), "{}", err(output));
+        assert!(out(output).contains(line), "{line}: {}", out(output));
+        // One is of the empty registry.
+        assert_eq!(err(output).lines().count(), 1 + warnings, "{}", err(output));
+    };
+    says(&check(&[]), "no key yet, it is made at the start; ", 0);
+    assert!(!state.exists(), "check creates nothing");
+    let key = state_store::StoreKey::from_hex(&"a1".repeat(32)).unwrap();
+    let opened = state_store::open(&state, &key).unwrap();
+    let of_variable = [
+        ("COAPS_GATEWAY__STATE__KEY_ENV", "A_KEY"),
+        ("A_KEY", &"a1".repeat(32)),
+    ];
+    says(&check(&of_variable), "in use by a process that runs; ", 0);
+    drop(opened);
+    says(&check(&of_variable), "sessions: 0, bytes: ", 0);
+    let other = [of_variable[0], ("A_KEY", &"b2".repeat(32))];
+    let output = check(&other);
+    says(&output, "not usable; ", 1);
+    assert!(
+        err(&output).contains("it was written with another key"),
+        "{}",
+        err(&output)
+    );
+    let output = check(&[]);
+    says(&output, "no key yet, it is made at the start; ", 1);
+    assert!(
+        err(&output).contains("their key file is not there"),
+        "{}",
+        err(&output)
+    );
+    // No file can be made below a file.
+    fs::write(path.join("file"), "").unwrap();
+    let below = path.join("file/state");
+    let environment = [
+        ("COAPS_GATEWAY__STATE__DIRECTORY", below.to_str().unwrap()),
+        of_variable[0],
+        of_variable[1],
+    ];
+    let output = gateway_with(path, &environment, &["check"]);
+    says(&output, ": not usable", 1);
+    assert!(err(&output).contains("is below a file"), "{}", err(&output));
+}

@@ -50,9 +50,8 @@ fn keys() -> Vec<(String, String)> {
             let default = match key {
                 // The file has these because `certs` makes them, or as examples.
                 "trust_anchors" | "ca" | "admin" | "command_answer" | "http_url"
-                | "client_certificate" | "client_key" | "rsa_certificate" | "rsa_private_key" => {
-                    "none".to_owned()
-                }
+                | "client_certificate" | "client_key" | "rsa_certificate" | "rsa_private_key"
+                | "directory" | "key_file" | "key_env" => "none".to_owned(),
                 _ => format!("`{}`", value.trim()),
             };
             keys.push((format!("`{section}.{key}`"), default));

@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("device", ""),
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),
+    ("state", "shown state_store credentials device dtls coap"),
     ("downlink", "upstream"),
     ("relay", "downlink ota upstream device dtls timers coap"),
     ("mapping", "downlink ota upstream device coap"),
@@ -38,17 +39,17 @@ const ROOMS: &[(&str, &str)] = &[
     ("quotas", "mapping upstream device dtls coap shares"),
     (
         "gateway",
-        "relay downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
+        "relay shown state state_store downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
     ),
     // Configuration, reloads and the admin server.
     (
         "config",
-        "relay downlink ota coap credentials dtls device upstream logging shown",
+        "relay downlink ota coap credentials dtls device upstream logging shown state state_store",
     ),
     ("reload", "config credentials device dtls gateway upstream"),
     (
         "admin",
-        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site",
+        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site state_store",
     ),
     ("logging", "shares"),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
@@ -146,7 +147,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),
-    ("rustix", &["src/cli/dumpable.rs"]),
+    ("rustix", &["src/cli/dumpable.rs", "src/cli/check/state.rs"]),
     ("heap_trim", &["src/gateway/driver.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
     (

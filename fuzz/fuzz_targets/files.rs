@@ -1,4 +1,5 @@
-//! Any text as PEM with chains and anchors, as a device registry and as a configuration; any bytes as a certificate.
+//! Any text as PEM with chains and anchors, as a device registry and as a configuration; any bytes as a certificate
+//! and as a stored path of authorities.
 
 #![no_main]
 
@@ -18,6 +19,14 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     match kind % 4 {
+        _ if *kind == 4 => {
+            // A stored path of authorities, with the digest that fits.
+            let digest = CertificateId::of(input).sha256;
+            let encoded = [&[1], &digest[..], input].concat();
+            let mut paths = AuthorityPaths::default();
+            let name = paths.insert_encoded(&encoded);
+            assert_eq!(paths.insert_encoded(&encoded), name);
+        }
         0 => {
             let _ = ServerCredentials::from_pem(input, input);
             // Trust anchors, a zero, and a client's chain.

@@ -1,11 +1,11 @@
-//! Any bytes as a datagram of DTLS records, and as a stored association: no panic, and nothing that is not authentic changes a
+//! Any bytes as a datagram of DTLS records, as a stored association and as a stored receive window: no panic, and nothing that is not authentic changes a
 //! session.
 //!
 //! The first byte chooses the suite, and whether the session has a connection ID.
 
 #![no_main]
 
-use dtls_server::association::{Association, Discard, Parameters};
+use dtls_server::association::{Association, Discard, Parameters, RECEIVE_WINDOW};
 use dtls_server::crypto::aead::Keys;
 use dtls_server::record::{self, records};
 use dtls_server::suite::CipherSuite;
@@ -53,6 +53,13 @@ fuzz_target!(|input: &[u8]| {
     assert!(length <= datagram.len());
     if let Some(found) = record::connection_id(datagram, id.len()) {
         assert_eq!(found.len(), id.len());
+    }
+    if let Some(window) = datagram.first_chunk::<RECEIVE_WINDOW>() {
+        let mut renewed = association(suite, id);
+        match renewed.renew_receive_window(window) {
+            Ok(()) => assert_eq!(renewed.receive_window(), *window),
+            Err(_) => assert_eq!(renewed.receive_window(), [0; RECEIVE_WINDOW]),
+        }
     }
     if let Ok(restored) = Association::restore(datagram, 0) {
         assert_eq!(

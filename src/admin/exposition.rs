@@ -14,6 +14,7 @@ mod packages;
 mod relay;
 mod requests;
 mod sessions;
+mod state;
 mod upstream;
 
 use crate::admin;
@@ -34,7 +35,7 @@ pub(crate) struct ScrapeContext {
 
 pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
     let Report {
-        state,
+        state: stage,
         dtls: dtls_counters,
         coap: coap_counters,
         gateway,
@@ -46,6 +47,7 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
         answers,
         unanswered,
         mqtt: mqtt_counters,
+        stored,
         upstream: upstream_calls,
         bounds: all_bounds,
         bounds_reached,
@@ -64,6 +66,7 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
             over_share: gateway.datagrams_over_share,
         },
     );
+    state::expose(&mut scrape, &stored.unwrap_or_default());
     requests::expose(
         &mut scrape,
         gateway,
@@ -94,7 +97,7 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
     scrape.gauge(
         "coaps_gateway_draining",
         "1 while the gateway stops and accepts no handshakes",
-        bool_gauge(*state == State::Draining),
+        bool_gauge(*stage == State::Draining),
     );
     bounds(&mut scrape, all_bounds, bounds_reached);
     queues(&mut scrape, levels);

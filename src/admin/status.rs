@@ -6,7 +6,7 @@ use super::upstream_check::UpstreamCheck;
 use crate::admin::{Counters, Finding, Source};
 use crate::gateway::UpstreamServer;
 use crate::gateway::handle::{Ended, Handle};
-use crate::gateway::report::{Report, State};
+use crate::gateway::report::{Report, State, StateReport};
 use crate::reload::file_status::SharedFileStatus;
 use crate::upstream::MqttCounters;
 use bytes::Bytes;
@@ -119,7 +119,20 @@ fn of_report(report: &Report) -> Vec<Finding> {
         _ => Finding::Fine(format!("{devices} devices are registered")),
     };
     let connections = report.mqtt.as_ref().map(of_connections);
-    [state, registry].into_iter().chain(connections).collect()
+    let stored = report.stored.as_ref().map(of_store);
+    let more = connections.into_iter().chain(stored);
+    [state, registry].into_iter().chain(more).collect()
+}
+
+/// That nothing can be stored is no reason to send devices elsewhere: they are served all the same.
+fn of_store(stored: &StateReport) -> Finding {
+    let StateReport { store, .. } = stored;
+    match (store.is_failing, store.pending) {
+        (true, pending) => Finding::Warning(format!(
+            "nothing can be written to state.directory; {pending} changes wait"
+        )),
+        (false, _) => Finding::Fine("sessions are stored".to_owned()),
+    }
 }
 
 /// Those of devices, over MQTT. That they wait is no reason to send devices elsewhere: another gateway has the same

@@ -1,5 +1,7 @@
 //! `check`: prints every mistake, or a summary.
 
+mod state;
+
 use super::{Outcome, configure, limits, print_warning};
 use crate::credentials::ServerIdentity;
 use crate::device::{CertificateId, Fingerprint};
@@ -31,6 +33,7 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     {
         print_warning(&warning);
     }
+    let state = state::describe(config.state.as_ref(), config.dtls.sessions);
     writeln!(out, "The configuration is fine.")?;
     writeln!(out, "  listens on      {} (UDP)", config.listen.coaps)?;
     match config.listen.admin {
@@ -50,6 +53,7 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
             length => writeln!(out, "  connection IDs  {length} bytes, with DTLS 1.2")?,
         }
     }
+    writeln!(out, "  state           {state}")?;
     writeln!(out, "  devices         {devices}")?;
     writeln!(out, "  upstream        {}", config.upstream.url)?;
     if let Some(url) = &config.upstream.http_url {

@@ -70,6 +70,7 @@ pub(super) fn run(
                 ota: config.ota,
             },
             upstream: config.upstream,
+            state: config.state,
             drain: config.shutdown.drain,
             workers: workers.clone(),
         })?;

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::sections::{NAMES, SECTIONS, Values};
 use super::sources::{Sources, WatchedFiles};
 use super::{
-    Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, dtls, listen, log, ota, relay,
+    Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, dtls, listen, log, ota, relay, state,
     upstream,
 };
 use crate::device::Registry;
@@ -55,7 +55,7 @@ impl Config {
             values.devices,
             values.upstream.clone(),
             values.bounds.dtls.versions,
-            environment,
+            environment.clone(),
         );
         admin::check(&mut reader, values.admin, &values.listen);
         let (server, server_files) = reader.take(sources.read_server(now));
@@ -70,6 +70,7 @@ impl Config {
         ota::check(&mut reader, &values.ota);
         coap::check(&mut reader, &values.coap);
         dtls::check(&mut reader, &mut values.bounds.dtls, has_rsa);
+        let state = state::read(&mut reader, &values.state, &environment);
 
         let (mistakes, warnings) = reader.finish();
         let (Some(server), Some(clients), Some(registry), Some(tls), []) =
@@ -95,6 +96,7 @@ impl Config {
             coap: values.coap,
             dtls: values.bounds.dtls,
             limits: values.bounds.limits,
+            state,
             shutdown: values.shutdown,
             log: values.log,
             sources,

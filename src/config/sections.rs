@@ -8,6 +8,7 @@ use super::limits::Bounds;
 use super::listen::{self, Listen};
 use super::server::{self, ServerFiles};
 use super::shutdown::{self, Shutdown};
+use super::state::{self, State};
 use super::upstream::{self, Upstream};
 use super::{dtls, limits, log, ota, relay};
 use coap::Parameters as Coap;
@@ -26,6 +27,7 @@ pub(super) struct Values {
     pub(super) ota: crate::ota::Settings,
     pub(super) coap: Coap,
     pub(super) bounds: Bounds,
+    pub(super) state: State,
     pub(super) shutdown: Shutdown,
     pub(super) log: crate::logging::Settings,
 }
@@ -43,6 +45,7 @@ pub(super) static SECTIONS: LazyLock<Vec<Section<Values>>> = LazyLock::new(|| {
         super::coap::section().of(|values: &mut Values| &mut values.coap),
         dtls::section().of(|values: &mut Values| &mut values.bounds.dtls),
         limits::section().of(|values: &mut Values| &mut values.bounds),
+        state::section().of(|values: &mut Values| &mut values.state),
         shutdown::section().of(|values: &mut Values| &mut values.shutdown),
         log::section().of(|values: &mut Values| &mut values.log),
     ]

@@ -21,6 +21,7 @@ mod relay;
 mod revocation;
 mod secrets;
 mod server;
+mod state;
 mod upstream;
 
 /// 2026-01-01.
@@ -164,6 +165,9 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
         .replace("# rsa_certificate =", "rsa_certificate =")
         .replace("# rsa_private_key =", "rsa_private_key =")
         .replace("# command_answer =", "command_answer =")
+        .replace("# directory =", "directory =")
+        .replace("# key_file =", "key_file =")
+        .replace("# key_env =", "key_env =")
         .replace("# admin =", "admin =");
     let (mut seen, mut section) = (Vec::new(), "");
     for line in shipped.lines() {

@@ -72,7 +72,7 @@ mod tests {
             unknown("log.zebra_crossing", &NAMES).expected,
             "one of log.level, log.format"
         );
-        let sections = "one of listen, admin, server, clients, devices, upstream, relay, ota, coap, dtls, limits, shutdown, log";
+        let sections = "one of listen, admin, server, clients, devices, upstream, relay, ota, coap, dtls, limits, state, shutdown, log";
         assert_eq!(unknown(&"x".repeat(1 << 20), &NAMES).expected, sections);
     }
 }

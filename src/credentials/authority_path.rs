@@ -4,14 +4,20 @@
 //! the time change. So a path is judged again by what it consists of; only if the file no longer has that, another one from
 //! the same issuer's key is searched for. This is done once for each path and policy, not for each client.
 
+mod changes;
+mod encoding;
+
 use super::certificate_error::CertificateError;
 use super::chain::Chain;
 use super::clients::ClientPolicy;
 use super::issuer::contents;
+use super::known_client::KnownClient;
 use super::period::{Moment, Period};
 use super::policies;
 use super::revocation::Serial;
 use aws_lc_rs::digest::{Context, SHA256};
+pub use changes::ChangedPath;
+use changes::Changes;
 use rustls_pki_types::{TrustAnchor, UnixTime};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -172,12 +178,14 @@ impl AuthorityPath {
         self.leaf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another client has this path.
-    fn offer_leaf(&self, der: &[u8], parsed: &X509Certificate<'_>) {
+    /// Another client has this path. Whether its certificate is the one to search by from now on.
+    fn offer_leaf(&self, der: &[u8], parsed: &X509Certificate<'_>) -> bool {
         let mut leaf = self.leaf();
-        if Period::of(parsed.validity()).not_after > leaf.not_after {
+        let is_later = Period::of(parsed.validity()).not_after > leaf.not_after;
+        if is_later {
             *leaf = Leaf::of(der, parsed);
         }
+        is_later
     }
 
     /// The intermediates that its clients have sent.
@@ -214,6 +222,7 @@ pub struct AuthorityPaths {
     in_tickets: VecDeque<Arc<AuthorityPath>>,
     /// The number of paths at which those that no client has are removed.
     remove_unused_at: usize,
+    changes: Changes,
 }
 
 /// The most paths that are kept for tickets. The fleet of an operator has a few.
@@ -228,6 +237,7 @@ impl Default for AuthorityPaths {
             paths: HashMap::new(),
             in_tickets: VecDeque::new(),
             remove_unused_at: FEW,
+            changes: Changes::default(),
         }
     }
 }
@@ -242,11 +252,13 @@ impl AuthorityPaths {
     ) -> Result<Arc<AuthorityPath>, CertificateError> {
         let name = name(&found, &policies::extensions_of(parsed));
         if let Some(path) = self.paths.get(&name).and_then(Weak::upgrade) {
-            path.offer_leaf(leaf, parsed);
+            if path.offer_leaf(leaf, parsed) {
+                self.changes.changed(&name);
+            }
             return Ok(path);
         }
         if self.paths.len() >= self.remove_unused_at {
-            self.paths.retain(|_, path| path.strong_count() > 0);
+            self.remove_unused();
             self.remove_unused_at = self.paths.len().saturating_mul(2).max(FEW);
         }
         let path = Arc::new(AuthorityPath {
@@ -256,12 +268,16 @@ impl AuthorityPaths {
             judged: Mutex::new(None),
         });
         self.paths.insert(name, Arc::downgrade(&path));
+        self.changes.changed(&name);
         Ok(path)
     }
 
-    /// Keeps a path for a ticket that names it. The one that no ticket has named for longest gives way: who has a ticket of that
-    /// makes a full handshake, unless another client still has the path.
-    pub(super) fn keep_for_ticket(&mut self, path: &Arc<AuthorityPath>) {
+    /// Keeps the path of a client for a ticket that names it. The one that no ticket has named for longest gives way: who has a
+    /// ticket of that makes a full handshake, unless another client still has the path.
+    pub(crate) fn keep_for_ticket(&mut self, client: &KnownClient) {
+        let Some(path) = client.verified.as_ref().map(|verified| &verified.path) else {
+            return;
+        };
         self.in_tickets.retain(|other| !Arc::ptr_eq(other, path));
         if self.in_tickets.len() >= MOST_IN_TICKETS {
             self.in_tickets.pop_front();

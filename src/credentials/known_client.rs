@@ -45,8 +45,9 @@ const VERIFIED_WITHOUT_SERIAL: u8 = 2;
 /// form (1) ‖ SHA-256 (32) ‖ SHA3-256 (32) ‖ notBefore (8) ‖ notAfter (8) ‖ kind (1) ‖ path's name (32) ‖ serial number (20)
 /// ```
 impl KnownClient {
-    /// Encodes it for a ticket. Its path is kept, so that the ticket may name it.
-    pub(crate) fn encode(&self, paths: &mut AuthorityPaths) -> Vec<u8> {
+    /// Encodes it. Its path is named alone: it is [kept for a ticket](AuthorityPaths::keep_for_ticket), or
+    /// [stored](AuthorityPaths::take_changed) by itself.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![FORM];
         bytes.extend(self.id.sha256);
         bytes.extend(self.id.sha3);
@@ -56,7 +57,6 @@ impl KnownClient {
             bytes.push(NOT_VERIFIED);
             return bytes;
         };
-        paths.keep_for_ticket(&verified.path);
         bytes.push(match verified.serial {
             Some(_) => VERIFIED,
             None => VERIFIED_WITHOUT_SERIAL,
@@ -133,17 +133,18 @@ mod tests {
         for anchors in anchors {
             let policy = ClientPolicy::new(anchors, Validity::Check).unwrap();
             let mut client = policy.verify(&[&leaf], at(NOW), &mut paths).unwrap();
-            encoded.push(client.encode(&mut paths));
+            paths.keep_for_ticket(&client);
+            encoded.push(client.encode());
             if let Some(verified) = &mut client.verified {
                 verified.serial = None;
-                encoded.push(client.encode(&mut paths));
+                encoded.push(client.encode());
             }
         }
         for bytes in &encoded {
             assert!(bytes.len() <= 134, "{}", bytes.len());
             let decoded = KnownClient::decode(bytes, &paths).unwrap();
             assert_eq!(decoded.id, CertificateId::of(&leaf));
-            assert_eq!(decoded.encode(&mut paths), *bytes);
+            assert_eq!(decoded.encode(), *bytes);
             for length in 0..bytes.len() {
                 assert!(KnownClient::decode(&bytes[..length], &paths).is_none());
             }

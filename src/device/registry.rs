@@ -143,6 +143,11 @@ impl Registry {
         }
     }
 
+    /// All devices, each once for each of its fingerprints.
+    pub fn devices(&self) -> impl Iterator<Item = &Arc<Device>> {
+        self.sha256.values().chain(self.sha3.values())
+    }
+
     /// How this registry differs from a former one.
     pub fn difference_from(&self, former: &Registry) -> Difference {
         let changed = |(now, before): (&Fingerprints, &Fingerprints)| {

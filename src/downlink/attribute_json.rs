@@ -1,5 +1,6 @@
 //! ThingsBoard's JSON for shared attributes: what polls and reads bring, and what a notification says.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,6 +101,17 @@ pub(crate) fn quoted(key: &str) -> String {
 /// does no harm; a different value that was taken for the same would never be notified.
 pub(crate) fn is_same(one: &RawValue, other: &RawValue) -> bool {
     one.get() == other.get() || significant(one.get()).eq(significant(other.get()))
+}
+
+/// Stands for a value that is no longer kept. Values that are [the same](is_same) have the same. Two values of which one is to
+/// be taken for the other can be made, by whoever may set both; a longer hash would cost more on disk than that is worth.
+pub(crate) type ValueHash = [u8; 8];
+
+/// The first bytes of the value's SHA-256, without insignificant whitespace.
+pub(crate) fn hash_of(value: &RawValue) -> ValueHash {
+    let significant: Vec<u8> = significant(value.get()).collect();
+    let digest = digest(&SHA256, &significant);
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 /// The bytes of a JSON text without its insignificant whitespace (RFC 8259 §2).

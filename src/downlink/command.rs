@@ -1,13 +1,18 @@
 //! A command (server-side RPC) as ThingsBoard sends it.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
 
-/// SipHash under keys of this process, so that no one can make two commands with the same hash.
-static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+/// The first bytes of a command's SHA-256. It is the same in every process, as commands outlive one, and long enough that no
+/// one can make two commands with the same.
+pub(crate) type CommandHash = [u8; 16];
+
+fn hash(body: &[u8]) -> CommandHash {
+    let digest = digest(&SHA256, body);
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
 
 /// A command as ThingsBoard sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +21,7 @@ pub struct Command {
     /// `{"id":…,"method":…,"params":…}`, byte for byte.
     pub body: Bytes,
     /// Of the body, so that it need not be kept to recognise the command.
-    pub(crate) hash: u64,
+    pub(crate) hash: CommandHash,
 }
 
 impl Command {
@@ -25,7 +30,7 @@ impl Command {
     pub fn read(body: Bytes) -> Option<Command> {
         Some(Command {
             id: id(&body)?,
-            hash: HASH.hash_one(&body),
+            hash: hash(&body),
             body,
         })
     }
@@ -67,7 +72,7 @@ impl Command {
         let body = Bytes::from([first.as_bytes(), inner].concat());
         (id <= MAX_ID).then(|| Command {
             id,
-            hash: HASH.hash_one(&body),
+            hash: hash(&body),
             body,
         })
     }

@@ -8,6 +8,9 @@ use std::time::Instant;
 pub(crate) struct ConnectionId(pub u64);
 
 impl ConnectionId {
+    /// Stands for any connection of a former process: nothing on it can be acknowledged.
+    pub(crate) const OF_FORMER_PROCESS: ConnectionId = ConnectionId(0);
+
     /// The lowest that a later connection can have.
     pub(super) fn next(self) -> ConnectionId {
         ConnectionId(self.0.saturating_add(1))

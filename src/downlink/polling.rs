@@ -167,6 +167,12 @@ impl Polling {
         self.commands.is_wanted = false;
     }
 
+    /// Opens no poll before this time, and remembers that changes may have been lost until then.
+    pub(super) fn hold(&mut self, until: Instant) {
+        self.poller.lapse();
+        self.poller.hold(until);
+    }
+
     /// The device is awake: in the mode `on-uplink` it is polled for.
     pub(super) fn device_awake(&mut self) {
         self.commands.is_wanted = true;

@@ -118,7 +118,7 @@ impl Push {
             kind,
             state: State::Idle,
             number: 0,
-            connection: ConnectionId(0),
+            connection: ConnectionId::OF_FORMER_PROCESS.next(),
             rate: StartRate::default(),
             not_before: None,
             late_until: None,
@@ -334,6 +334,11 @@ impl Push {
     /// The device is awake now.
     pub(super) fn device_awake(&mut self) {
         self.is_device_awake = true;
+    }
+
+    /// Requests nothing before this time.
+    pub(super) fn hold(&mut self, until: Instant) {
+        self.not_before = self.not_before.max(Some(until));
     }
 
     /// Ends the subscription.

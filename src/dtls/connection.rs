@@ -35,6 +35,8 @@ pub(super) struct Connection {
     pub(super) verified: Option<Box<Verified>>,
     /// After the handshake.
     pub(super) fresh: Option<Box<Fresh>>,
+    /// It is among the [used](super::used) ones.
+    pub(super) is_used: bool,
     /// The session id to resume it by; zeros: it is not resumed.
     pub(super) resumption_id: [u8; 32],
 }
@@ -171,6 +173,7 @@ pub(super) mod tests {
             },
             verified: None,
             fresh: None,
+            is_used: false,
             resumption_id: [0; 32],
         }
     }

@@ -22,6 +22,7 @@ mod hellos;
 mod moving;
 mod receiving;
 mod start;
+pub(crate) mod stored;
 
 use super::admission::Admission;
 use super::handshakes::{HandshakeId, Handshakes};
@@ -31,6 +32,7 @@ use super::record::{self, DatagramKind};
 use super::resumption::Resumption;
 use super::sessions::Sessions;
 use super::settings::Settings;
+use super::used::UsedSessions;
 use super::waiting::{self, WaitingData};
 use super::{Counters, EndReason, Event, Parameters, Transmit};
 use crate::credentials::{AuthorityPaths, CertificateError, ClientPolicy};
@@ -61,6 +63,7 @@ pub struct Endpoint<T = ()> {
     timers: Timers<SessionId>,
     /// For sessions whose path is not proven.
     waiting: WaitingData,
+    used: UsedSessions,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
@@ -85,6 +88,7 @@ impl<T> Endpoint<T> {
             has_free_place: false,
             timers: Timers::default(),
             waiting: WaitingData::new(waiting::MAX_BYTES),
+            used: UsedSessions::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             counters: Counters::default(),
@@ -321,6 +325,7 @@ impl<T> Endpoint<T> {
             unproven_queue: self.handshakes.unproven_queue(),
             pending_hellos: self.pending_hellos(),
             waiting: self.waiting.len(),
+            used: self.used.len(),
         }
     }
 
@@ -390,6 +395,7 @@ pub(crate) struct Load {
     pub(crate) unproven_queue: usize,
     pub(crate) pending_hellos: usize,
     pub(crate) waiting: usize,
+    pub(crate) used: usize,
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ pub enum EndReason {
     Replaced,
     /// The gateway closed it, for this reason.
     Closed(&'static str),
+    /// Sessions are stored, and no more record numbers were reserved for it: see [`Endpoint::set_send_end`](super::Endpoint::set_send_end).
+    NotReserved,
     Failed(String),
 }
 
@@ -72,6 +74,9 @@ impl fmt::Display for EndReason {
                 f.write_str("a new session from the same address took its place")
             }
             EndReason::Closed(why) => write!(f, "closed by the gateway: {why}"),
+            EndReason::NotReserved => f.write_str(
+                "no more record numbers could be reserved for it where sessions are stored",
+            ),
             EndReason::Failed(reason) => write!(f, "failed: {reason}"),
         }
     }

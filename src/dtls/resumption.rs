@@ -85,7 +85,8 @@ impl Resumption {
             Some(tickets) => tickets,
             none => none.insert(Tickets::new(&mut SystemRandom, now, self.lifetime).ok()?),
         };
-        tickets.seal(now, session, &client.encode(paths), &mut SystemRandom)
+        paths.keep_for_ticket(client);
+        tickets.seal(now, session, &client.encode(), &mut SystemRandom)
     }
 
     pub(super) fn insert(&mut self, now: Instant, session: Session, client: KnownClient) {

@@ -15,6 +15,8 @@ mod reload;
 mod report;
 mod requests;
 mod respond;
+mod restore;
+mod state;
 mod tap;
 
 use super::Settings;
@@ -32,6 +34,7 @@ use crate::quotas::in_flight::InFlight;
 use crate::quotas::turns::{Turn, Turns, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
+use crate::state::State;
 use coap::{self, Output};
 pub(crate) use downlink::DownlinkRequest;
 use downlink::Subscriptions;
@@ -43,7 +46,7 @@ use reload::Review;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -107,6 +110,11 @@ pub struct Core {
     coap_counters: coap::Counters,
     journal: Journal,
     tap: TapSender,
+    /// What outlives the process, if anything does.
+    state: Option<State>,
+    /// What should be stored can't be: the store can't be opened.
+    is_state_failing: bool,
+    unix_time: UnixTime,
     /// Reused between calls.
     outputs: Vec<Output>,
 }
@@ -151,12 +159,16 @@ impl Core {
             coap_counters: coap::Counters::default(),
             journal: Journal::default(),
             tap: TapSender::default(),
+            state: None,
+            is_state_failing: false,
+            unix_time: UnixTime::since_unix_epoch(Duration::ZERO),
             outputs: Vec::new(),
         }
     }
 
     /// Sets the wall clock, which decides whether certificates are valid. It may jump.
     pub fn set_unix_time(&mut self, unix_time: UnixTime) {
+        self.unix_time = unix_time;
         self.sessions.dtls.set_unix_time(unix_time);
     }
 
@@ -183,15 +195,16 @@ impl Core {
         self.handle_datagram(now, path, datagram);
     }
 
-    /// Goes on with a session of DTLS 1.2 as if its handshake had completed now: see [`dtls::Endpoint::import`].
+    /// Goes on with a session of DTLS 1.2: see [`dtls::Endpoint::import`].
     pub fn import(
         &mut self,
         now: Instant,
         path: Path,
         association: dtls::Association,
         client: KnownClient,
-    ) -> Option<SessionId> {
-        let session = self.sessions.dtls.import(now, path, association, client);
+        deadline: Instant,
+    ) -> Result<SessionId, dtls::ImportError> {
+        let session = (self.sessions.dtls).import(now, path, association, client, deadline);
         self.settle(now);
         session
     }
@@ -266,6 +279,7 @@ impl Core {
         self.continue_review(now);
         self.continue_draining(now);
         self.settle(now);
+        self.push_state(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
@@ -279,6 +293,7 @@ impl Core {
             self.draining.next_timeout(),
             self.turns.next_timeout(),
             self.ready.next_timeout(),
+            self.state_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -388,53 +403,61 @@ impl Core {
 
     fn handle_dtls_events(&mut self, now: Instant) {
         while let Some(event) = self.sessions.dtls.poll_event() {
-            match event {
-                dtls::Event::Established {
-                    session,
-                    path,
-                    certificate,
-                    version,
-                } => {
-                    self.tallies.handshakes.completed();
-                    self.admit(now, session, path, certificate, version);
+            self.handle_dtls_event(now, event);
+        }
+    }
+
+    fn handle_dtls_event(&mut self, now: Instant, event: dtls::Event) {
+        match event {
+            dtls::Event::Established {
+                session,
+                path,
+                certificate,
+                version,
+            } => {
+                self.tallies.handshakes.completed();
+                self.admit(now, session, path, certificate, version);
+            }
+            dtls::Event::Moved { session, path } => self.moved(session, path),
+            dtls::Event::Plaintext { session, bytes } => {
+                if let Some(device) = self.sessions.received(now, session) {
+                    let device = device.clone();
+                    self.report_alive(now, device);
                 }
-                dtls::Event::Moved { session, path } => self.moved(session, path),
-                dtls::Event::Plaintext { session, bytes } => {
-                    if let Some(device) = self.sessions.received(now, session) {
-                        let device = device.clone();
-                        self.report_alive(now, device);
+                self.refresh_device(now, session);
+                if self.leaves_requests(session) && coap::Message::is_request(&bytes) {
+                    return;
+                }
+                self.tap.send(|| self.received(session, &bytes));
+                self.with_endpoint(now, session, |endpoint, context, outputs| {
+                    endpoint.receive(now, bytes.into(), context, outputs);
+                });
+                self.resume_relay(now, session);
+            }
+            dtls::Event::Ended { session, reason } => {
+                self.tallies.handshakes.ended(&reason);
+                self.give_up_calls(session);
+                self.tap.send(|| self.ended(session, &reason));
+                let is_draining = self.draining.is_active();
+                let device = self.device_of(session).filter(|_| is_draining);
+                self.with_relay_if_any(now, session, |relay, context| {
+                    relay.session_ended(session);
+                    if is_draining {
+                        relay.abort_unused_attribute_downlink(context);
                     }
-                    self.refresh_device(now, session);
-                    self.tap.send(|| self.received(session, &bytes));
-                    self.with_endpoint(now, session, |endpoint, context, outputs| {
-                        endpoint.receive(now, bytes.into(), context, outputs);
-                    });
-                    self.resume_relay(now, session);
+                });
+                if let Some(device) = device {
+                    self.close_connection(device);
                 }
-                dtls::Event::Ended { session, reason } => {
-                    self.tallies.handshakes.ended(&reason);
-                    self.give_up_calls(session);
-                    self.tap.send(|| self.ended(session, &reason));
-                    let is_draining = self.draining.is_active();
-                    let device = self.device_of(session).filter(|_| is_draining);
-                    self.with_relay_if_any(now, session, |relay, context| {
-                        relay.session_ended(session);
-                        if is_draining {
-                            relay.abort_unused_attribute_downlink(context);
-                        }
-                    });
-                    if let Some(device) = device {
-                        self.close_connection(device);
-                    }
-                    if let Some(peer) = self.sessions.remove(session) {
-                        self.tallies.answers.session_ended(peer.open_requests());
-                        self.journal.ended(&peer, &reason);
-                    }
+                if let Some(peer) = self.sessions.remove(session) {
+                    self.row_ended(&peer);
+                    self.tallies.answers.session_ended(peer.open_requests());
+                    self.journal.ended(&peer, &reason);
                 }
-                dtls::Event::HandshakeFailed { path, failure } => {
-                    self.tallies.handshakes.failed(&failure);
-                    self.journal.handshake_failed(now, path, &failure);
-                }
+            }
+            dtls::Event::HandshakeFailed { path, failure } => {
+                self.tallies.handshakes.failed(&failure);
+                self.journal.handshake_failed(now, path, &failure);
             }
         }
     }
@@ -465,6 +488,7 @@ impl Core {
         let admission = self.sessions.admit(peer, self.review.registry_version());
         self.tap.send(|| self.established(session, path, version));
         self.make_room(admission);
+        self.row_changed(session);
         if let Some(device) = self.device_of(session) {
             self.renew_relay(now, &device);
         }

@@ -12,6 +12,7 @@ use crate::calls::task;
 use crate::calls::{Completion, Ticket};
 use crate::downlink::Kind;
 use crate::dtls::Path;
+use crate::gateway::log;
 use crate::gateway::report::SessionLine;
 use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Completions taken in one turn.
 const COMPLETIONS_PER_TURN: usize = 256;
@@ -39,6 +40,9 @@ const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long devices' connections to ThingsBoard may take to close when the gateway stops.
 const CLOSING: Duration = Duration::from_secs(2);
+
+/// How long the disk may take for what is left to be stored when the gateway stops.
+const STORING: Duration = Duration::from_secs(10);
 
 /// When and how a gateway stops.
 #[derive(Debug)]
@@ -161,6 +165,7 @@ impl<U: Upstream> Driver<U> {
             }
             let now = now();
             self.paused_until = self.paused_until.filter(|until| *until > now);
+            self.core.set_unix_time(unix_time());
             self.core.handle_timeout(now);
             if self.core.is_drained() {
                 break;
@@ -194,11 +199,13 @@ impl<U: Upstream> Driver<U> {
         };
         self.core.close_all(now());
         self.send_all();
+        let stored = self.stop_storing();
         if !is_forced {
             // Nothing is received from them any more, so nothing must wait for the loop.
             self.pushed.close();
             self.upstream.close_all(CLOSING).await;
         }
+        stored.await;
         let counters = self.core.counters();
         info!(
             unsent = self.unsent,
@@ -210,6 +217,23 @@ impl<U: Upstream> Driver<U> {
             "stopped"
         );
         end
+    }
+
+    /// Pushes what is left of stored sessions. Nothing may be received or sent in them after it. Resolves when it is on disk.
+    fn stop_storing(&mut self) -> impl Future<Output = ()> + use<U> {
+        let sessions = self.core.stored_sessions();
+        let store = self.core.finish_state(now());
+        async move {
+            let Some(store) = store else {
+                return;
+            };
+            // It waits for the disk.
+            let stopped = tokio::task::spawn_blocking(|| store.stop(STORING)).await;
+            match stopped {
+                Ok(stopped) => log::state::stopped(sessions, stopped),
+                Err(error) => error!("not all sessions are stored: {error}"),
+            }
+        }
     }
 
     /// Carries out a command. The receiver of its answer may be gone by now.
@@ -385,11 +409,11 @@ async fn wait_until(mut timer: Pin<&mut tokio::time::Sleep>, deadline: Instant) 
 }
 
 #[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-fn unix_time() -> UnixTime {
+pub(super) fn unix_time() -> UnixTime {
     UnixTime::now()
 }
 

@@ -1,3 +1,4 @@
 //! The gateway's log lines.
 
 pub(crate) mod journal;
+pub(crate) mod state;

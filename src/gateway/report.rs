@@ -10,6 +10,7 @@ use crate::gateway::stats::handshakes::Handshakes;
 use crate::gateway::stats::upstream_calls;
 use crate::gateway::stats::upstream_calls::CallKind;
 use crate::relay::table;
+use crate::state::report::Restored;
 use crate::upstream::{ConnectionStatus, MqttCounters};
 use crate::{ota, relay};
 use std::net::SocketAddr;
@@ -43,6 +44,8 @@ pub struct Report {
     pub unanswered: u64,
     /// What devices' connections to ThingsBoard count over MQTT.
     pub mqtt: Option<MqttCounters>,
+    /// What is stored, with `state.directory`.
+    pub stored: Option<StateReport>,
     /// Calls to ThingsBoard that have ended, by kind.
     pub upstream: [(CallKind, upstream_calls::Ended); CallKind::ALL.len()],
     /// Each bound that a key sets, and how much of it is used.
@@ -51,6 +54,23 @@ pub struct Report {
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
     /// Log lines about handshakes and sessions that were suppressed.
     pub suppressed: u64,
+}
+
+/// What is stored, so that it outlives the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateReport {
+    /// What is on disk, and what is not.
+    pub store: state_store::Report,
+    /// What became of the sessions that were stored before.
+    pub(crate) restored: Restored,
+}
+
+impl StateReport {
+    /// Sessions of the process before that go on.
+    #[must_use]
+    pub const fn restored_sessions(&self) -> u64 {
+        self.restored.sessions
+    }
 }
 
 /// A bound, and how much of it is used.

@@ -9,10 +9,14 @@ use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
 use crate::downlink::Form;
 use crate::dtls;
-use crate::gateway::driver::{Calls, Driver, End, Shutdown};
+use crate::gateway::driver::{self, Calls, Driver, End, Shutdown};
+use crate::gateway::log;
 use crate::ota;
+use crate::state;
 use crate::udp::Udp;
 use crate::upstream::{self, Server};
+use state_store::{KeyError, OpenError};
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -43,6 +47,10 @@ pub enum StartError {
     Engine(#[from] dtls::SettingsError),
     #[error("upstream: {0}")]
     Upstream(#[from] upstream::SettingsError),
+    #[error("state.key_file: {0}")]
+    StateKey(KeyError),
+    #[error("state.directory: {0}")]
+    State(OpenError),
     #[error("the operating system gives no random numbers")]
     Random,
 }
@@ -80,6 +88,8 @@ pub struct Parts {
     pub clients: ClientPolicy,
     pub registry: Arc<Registry>,
     pub upstream: upstream::Settings,
+    /// Where sessions are stored. `None`: they end with the process.
+    pub state: Option<state::settings::Settings>,
     pub settings: Settings,
     /// The time limit of draining.
     pub drain: Duration,
@@ -120,13 +130,21 @@ impl Gateway {
         };
         let udp = Udp::bind(wanted).map_err(bind)?;
         let address = udp.local_addr().map_err(bind)?;
-        let core = Core::new(
-            settings,
-            engine,
-            parts.clients,
-            parts.registry,
-            random_seed()?,
-        );
+        let seed = random_seed()?;
+        let (clients, registry) = (parts.clients, parts.registry);
+        let new = || {
+            Core::new(
+                settings,
+                engine.clone(),
+                clients.clone(),
+                registry.clone(),
+                seed,
+            )
+        };
+        let core = match &parts.state {
+            Some(state) => with_store(new, state)?,
+            None => new(),
+        };
         info!(%address, devices, "listening for CoAPs");
         let (handle, commands) = handle::channel();
         let driver = Driver::new(
@@ -185,6 +203,44 @@ impl Gateway {
             forced,
         };
         self.driver.run(shutdown).await
+    }
+}
+
+/// A core that goes on with the sessions that are stored, and stores sessions from now on. If the disk fails, sessions are in memory
+/// alone: a restart must help devices even then.
+fn with_store(
+    new: impl Fn() -> Core,
+    settings: &state::settings::Settings,
+) -> Result<Core, StartError> {
+    let directory = &settings.directory;
+    let without = |error: &dyn Display| {
+        log::state::not_opened(directory, &error);
+        let mut core = new();
+        core.nothing_is_stored();
+        core
+    };
+    let key = match settings.load_key() {
+        Ok(key) => key,
+        Err(error @ KeyError::Malformed) => return Err(StartError::StateKey(error)),
+        Err(error) => return Ok(without(&error)),
+    };
+    let opened = match state_store::open(directory, &key.key) {
+        Ok(opened) => opened,
+        Err(error @ OpenError::InUse(_)) => return Err(StartError::State(error)),
+        Err(error) => return Ok(without(&error)),
+    };
+    log::state::opened(directory, key.is_new, opened.set_aside());
+    let mut core = new();
+    let start = driver::now();
+    core.set_unix_time(driver::unix_time());
+    match core.restore(start, opened, settings.window, |event| {
+        log::state::event(&event)
+    }) {
+        Ok(restored) => {
+            log::state::restored(&restored, driver::now().saturating_duration_since(start));
+            Ok(core)
+        }
+        Err(error) => Ok(without(&error)),
     }
 }
 

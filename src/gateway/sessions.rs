@@ -14,6 +14,7 @@ mod peer;
 
 use crate::device::{Device, Limits};
 use crate::dtls::{Endpoint, Path, SessionId};
+use crate::state::kept::Kept;
 use crate::timers::Timers;
 use crate::timers::moment::Moment;
 use of_device::OfDevice;
@@ -44,6 +45,8 @@ pub(crate) struct Sessions {
     limits: Limits,
     pub dtls: Endpoint<Peer>,
     count: usize,
+    /// Those that have a row in the store.
+    stored: usize,
     by_device: HashMap<Arc<str>, OfDevice>,
     of_devices: usize,
     /// Sessions of unregistered certificates, by the source address of their handshake, which was proven.
@@ -59,6 +62,7 @@ impl Sessions {
             limits,
             dtls,
             count: 0,
+            stored: 0,
             by_device: HashMap::new(),
             of_devices: 0,
             unregistered: SourcePlaces::default(),
@@ -207,6 +211,7 @@ impl Sessions {
     pub(crate) fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.dtls.detach(session)?;
         self.count = self.count.saturating_sub(1);
+        self.stored = self.stored.saturating_sub(usize::from(peer.kept.is_some()));
         self.timers.disarm(session, &mut peer.timer);
         let host = peer.host();
         self.remove_from_index(session, host, peer.device.as_deref());
@@ -262,8 +267,22 @@ impl Sessions {
         self.timers.next()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
+    /// Whether there is no session but stored ones.
+    pub(crate) fn are_stored(&self) -> bool {
+        self.count == self.stored
+    }
+
+    /// Sessions that are stored.
+    pub(crate) fn stored(&self) -> usize {
+        self.stored
+    }
+
+    /// A session is stored from now on, as this row.
+    pub(crate) fn keep(&mut self, session: SessionId, kept: Kept) {
+        if let Some(peer) = self.dtls.user_mut(session) {
+            let is_new = peer.kept.replace(Box::new(kept)).is_none();
+            self.stored += usize::from(is_new);
+        }
     }
 
     pub(crate) fn ids(&self) -> Vec<SessionId> {

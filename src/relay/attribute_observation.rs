@@ -75,6 +75,35 @@ impl AttributeObservation {
         }
     }
 
+    /// An observation out of an export. `begin`: when its downlink begins, and a read shows what has changed, if it is live.
+    pub(crate) fn restore(
+        form: Form,
+        observer: Option<Observer>,
+        shared: SharedAttributes,
+        begin: Option<Instant>,
+    ) -> AttributeObservation {
+        let mut restored = AttributeObservation::new(form);
+        if observer.is_some() {
+            restored.observer = observer;
+            restored.shared = shared;
+        }
+        if let Some(begin) = begin {
+            restored.downlink.hold(begin);
+            restored.resync.schedule(begin + SETTLE);
+        }
+        restored
+    }
+
+    /// What the device may have of the attributes, if that takes no more bytes than this.
+    pub(crate) fn export(&self, limit: usize) -> Option<Vec<u8>> {
+        self.shared.export(limit)
+    }
+
+    /// Another number after each change of what is exported of the attributes.
+    pub(crate) fn revision(&self) -> u32 {
+        self.shared.revision()
+    }
+
     pub(crate) fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
@@ -130,7 +159,7 @@ impl AttributeObservation {
         self.downlink.pause();
         // The numbers of reads go on, so that a late end is not taken for that of a new one.
         self.resync.cancel();
-        self.shared = SharedAttributes::default();
+        self.shared.clear();
         self.repeats.cancel();
         Some(observer.observation)
     }
@@ -310,7 +339,7 @@ impl AttributeObservation {
         let is_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
         let fits = |values: &Values| {
             let fits = cost_of(values) <= self.shared.bytes().saturating_add(context.room)
-                && self.shared.has_room_for(values.len());
+                && self.shared.has_room_for(values);
             // The device keeps the values it has.
             context.counters.too_large += u64::from(!fits);
             fits
@@ -322,7 +351,7 @@ impl AttributeObservation {
             return true;
         };
         self.resync.succeeded();
-        if values.is_empty() && !self.shared.values().is_empty() && !self.is_empty_unconfirmed {
+        if values.is_empty() && !self.shared.is_empty() && !self.is_empty_unconfirmed {
             self.shared.read_failed();
             context.counters.empty_reads_unconfirmed += 1;
             self.is_empty_unconfirmed = true;

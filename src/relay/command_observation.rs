@@ -10,6 +10,7 @@
 
 use super::command_error::CommandError;
 use super::command_queue::{CommandQueue, Pushed, Repeated};
+use super::export::Times;
 use super::liveness::{Observation, Observer};
 use super::{ObservationEnd, RelayContext, RelayEffect};
 use crate::downlink::{
@@ -49,6 +50,32 @@ impl CommandObservation {
             replaced: None,
             last_number: 0,
         }
+    }
+
+    /// An observation out of an export, and commands. `begin`: when its downlink begins, if it is live.
+    pub(crate) fn restore(
+        form: Form,
+        observer: Option<Observer>,
+        queue: CommandQueue,
+        begin: Option<Instant>,
+    ) -> CommandObservation {
+        let mut restored = CommandObservation::new(form);
+        restored.observer = observer;
+        restored.queue = queue;
+        if let Some(begin) = begin {
+            restored.downlink.hold(begin);
+        }
+        restored
+    }
+
+    /// Its commands, those that fit so many bytes, if there are any.
+    pub(crate) fn export(&self, times: Times, limit: usize) -> Option<Vec<u8>> {
+        self.queue.export(times, limit)
+    }
+
+    /// Another number after each change of what is exported of the commands.
+    pub(crate) fn revision(&self) -> u32 {
+        self.queue.revision()
     }
 
     pub(crate) fn observer(&self) -> Option<&Observer> {

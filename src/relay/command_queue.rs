@@ -17,8 +17,10 @@
 //! that those with the same or a higher id are from before a restart, and makes them [`is_outdated`](Delivered::is_outdated):
 //! the device gets them, and their replies end here. (Those with a lower id were sent by now, or are of no consequence.)
 
+mod export;
+
 use super::command_error::CommandError;
-use crate::downlink::{Acknowledgement, Command, ConnectionId};
+use crate::downlink::{Acknowledgement, Command, CommandHash, ConnectionId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -71,7 +73,7 @@ impl Queued {
 #[derive(Debug)]
 struct Delivered {
     id: u32,
-    hash: u64,
+    hash: CommandHash,
     /// On which ThingsBoard last sent it, if it is acknowledged.
     connection: Option<ConnectionId>,
     received: Instant,
@@ -140,9 +142,20 @@ pub(crate) enum Repeated {
 pub(crate) struct CommandQueue {
     queued: VecDeque<Queued>,
     delivered: VecDeque<Delivered>,
+    /// Another one after each change of what is exported.
+    revision: u32,
 }
 
 impl CommandQueue {
+    /// Another number after each change of what is exported.
+    pub(crate) fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    fn export_changed(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
+    }
+
     /// Queues a command, unless it is known.
     pub(crate) fn push(
         &mut self,
@@ -155,23 +168,32 @@ impl CommandQueue {
         let is_it = |id, hash| id == command.id && hash == command.hash;
         let mut queued = self.queued.iter_mut();
         if let Some(known) = queued.find(|q| is_it(q.command.id, q.command.hash)) {
+            let had = (known.is_outdated, known.acknowledgement.is_some());
             known.is_outdated = false;
             known.acknowledgement = acknowledgement.or(known.acknowledgement);
             known.last_sent = now;
+            if had != (false, known.acknowledgement.is_some()) {
+                self.export_changed();
+            }
             return Pushed::Repeated(Repeated::Queued);
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
+            let had = (known.is_outdated, known.connection.is_some());
             known.is_outdated = false;
             known.connection = connection.or(known.connection);
             known.recognise_until(known.expires.max(now + recognised_for(connection)));
-            return Pushed::Repeated(match known.reply {
+            let repeated = match known.reply {
                 Reply::None => match known.error {
                     Some(error) => Repeated::Rejected(error),
                     None => Repeated::Unanswered(known.delivered),
                 },
                 Reply::InFlight => Repeated::ReplyInFlight,
                 Reply::Accepted => Repeated::Answered,
-            });
+            };
+            if had != (false, known.connection.is_some()) {
+                self.export_changed();
+            }
+            return Pushed::Repeated(repeated);
         }
         // Not while a connection lasts, on which commands may come out of order.
         let may_have_restarted =
@@ -191,6 +213,7 @@ impl CommandQueue {
             notified: false,
             is_outdated: false,
         });
+        self.export_changed();
         Pushed::New
     }
 
@@ -200,8 +223,10 @@ impl CommandQueue {
 
     /// An endpoint is given a notification of the first.
     pub(crate) fn first_notified(&mut self) {
-        if let Some(first) = self.queued.front_mut() {
-            first.notified = true;
+        if let Some(first) = self.queued.front_mut()
+            && !std::mem::replace(&mut first.notified, true)
+        {
+            self.export_changed();
         }
     }
 
@@ -239,6 +264,7 @@ impl CommandQueue {
     }
 
     fn remember(&mut self, now: Instant, first: Queued) {
+        self.export_changed();
         let Queued {
             command,
             acknowledgement,
@@ -282,6 +308,7 @@ impl CommandQueue {
         };
         known.error = Some(error);
         known.reply = Reply::InFlight;
+        self.export_changed();
         true
     }
 
@@ -312,7 +339,9 @@ impl CommandQueue {
         let known = known.filter(|known| known.reply == Reply::InFlight)?;
         known.reply = Reply::Accepted;
         known.recognise_until(now + RECOGNISED_AFTER_REPLY);
-        Some(now.saturating_duration_since(known.received))
+        let received = known.received;
+        self.export_changed();
+        Some(now.saturating_duration_since(received))
     }
 
     /// ThingsBoard did not take the reply. Returns whether one was in flight.
@@ -344,11 +373,15 @@ impl CommandQueue {
 
     /// Removes queued and delivered commands that have expired. Returns how many of them were not delivered.
     pub(crate) fn remove_expired(&mut self, now: Instant) -> usize {
+        let known = self.delivered.len();
         self.delivered.retain(|known| known.expires > now);
         let before = self.queued.len();
         self.queued.retain(|queued| queued.expires() > now);
-        if self.queued.is_empty() && self.delivered.is_empty() {
-            *self = CommandQueue::default();
+        if known + before > self.delivered.len() + self.queued.len() {
+            self.export_changed();
+        }
+        if self.is_empty() {
+            (self.queued, self.delivered) = (VecDeque::new(), VecDeque::new());
         }
         before - self.queued.len()
     }
@@ -363,6 +396,7 @@ impl CommandQueue {
     /// Drops the commands that were not delivered. The others are remembered: ThingsBoard may send them again.
     pub(crate) fn drop_queued(&mut self) {
         self.queued = VecDeque::new();
+        self.export_changed();
     }
 
     /// Drops the newest, for which there is no room, and returns its id. If it comes again, it is found as if it were delivered.

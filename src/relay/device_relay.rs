@@ -1,6 +1,7 @@
 //! The relay of one device: routes each event to one of its two observations, and does for both what concerns the device.
 
 mod downlinks;
+mod export;
 mod parking;
 
 use super::Settings;
@@ -16,6 +17,8 @@ use crate::upstream::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use export::RestoreContext;
+
 const KINDS: [Kind; 2] = [Kind::Attributes, Kind::Commands];
 
 /// The observations of one device.
@@ -24,6 +27,8 @@ pub(crate) struct DeviceRelay {
     pub device: Arc<Device>,
     attributes: AttributeObservation,
     commands: CommandObservation,
+    /// Another one after each change of an observation.
+    revision: u32,
 }
 
 impl DeviceRelay {
@@ -32,6 +37,7 @@ impl DeviceRelay {
             device,
             attributes: AttributeObservation::new(form),
             commands: CommandObservation::new(form),
+            revision: 0,
         }
     }
 
@@ -76,6 +82,7 @@ impl DeviceRelay {
         context: &mut RelayContext<'_>,
     ) {
         context.counters.registrations += 1;
+        self.export_changed();
         self.attributes
             .registered(now, observation, values, context);
     }
@@ -88,6 +95,7 @@ impl DeviceRelay {
         context: &mut RelayContext<'_>,
     ) {
         context.counters.registrations += 1;
+        self.export_changed();
         self.commands.registered(now, observation, context);
     }
 
@@ -110,6 +118,7 @@ impl DeviceRelay {
     }
 
     fn end(&mut self, kind: Kind, context: &mut RelayContext<'_>) -> Option<Observation> {
+        self.export_changed();
         match kind {
             Kind::Attributes => self.attributes.end(),
             Kind::Commands => self.commands.end(context),
@@ -151,6 +160,7 @@ impl DeviceRelay {
 
     /// A session has ended, and its observations with it. Commands stay queued for the next registration.
     pub(crate) fn session_ended(&mut self, session: SessionId) {
+        self.export_changed();
         if is_of(self.attributes.observer(), session) {
             self.attributes.end();
         }
@@ -198,6 +208,7 @@ impl DeviceRelay {
             let observer = self.observer_of(kind, session);
             if observer.is_some_and(|observer| observer.received(now, alive_for)) {
                 context.counters.resumed += 1;
+                self.export_changed();
                 match kind {
                     Kind::Attributes => self.attributes.resume(now),
                     Kind::Commands => self.commands.device_awake(),

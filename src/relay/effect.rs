@@ -19,6 +19,8 @@ pub(crate) enum ObservationEnd {
     Unregistered,
     /// ThingsBoard says the device was deleted: 4.03.
     Forbidden,
+    /// The gateway has restarted, and did not store it: 5.03.
+    NotRestored,
 }
 
 impl ObservationEnd {

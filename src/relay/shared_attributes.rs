@@ -8,12 +8,19 @@
 //! ```text
 //! confirmed ──(a message or a read brings another value)──▶ unconfirmed ──(its notification is acknowledged)──▶ confirmed
 //! ```
+//!
+//! After a restart the values are [`unread`]: of each key that the device has confirmed a hash of its value is known, so that
+//! the first read shows which of them have changed meanwhile, and which were deleted.
 
-use crate::downlink::attribute_json::{MAX_KEYS, Update, Values, is_same, object, quoted};
+mod export;
+mod unread;
+
+use crate::downlink::attribute_json::{MAX_KEYS, Update, Values, hash_of, is_same, object, quoted};
 use crate::ota::AssignmentChange;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
+use unread::Unread;
 
 /// Bytes of keys and values kept for one device. ThingsBoard's answers have the same bound.
 const MAX_BYTES: usize = 256 * 1024;
@@ -24,8 +31,13 @@ pub(crate) struct SharedAttributes {
     values: Values,
     /// The number of each unconfirmed key's last change. A key that is not in `values` was deleted.
     unconfirmed: BTreeMap<Box<str>, u64>,
+    /// Keys that the device may have, and whose values are unknown since a restart. None of them is in `values` or
+    /// `unconfirmed`.
+    unread: Unread,
     /// Changes so far, which is the last one's number.
     changes: u64,
+    /// Another one after each change of what is exported.
+    revision: u32,
     /// Keys that changed since the read in flight began: what it brings may be older.
     changed_since_read: Option<BTreeSet<Box<str>>>,
     /// What `values` cost, in bytes.
@@ -52,6 +64,24 @@ pub(crate) fn cost_of(values: &Values) -> usize {
 }
 
 impl SharedAttributes {
+    /// Another number after each change of what is exported.
+    pub(crate) fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    fn export_changed(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
+    }
+
+    /// Forgets all of them: the observation has ended.
+    pub(crate) fn clear(&mut self) {
+        let revision = self.revision.wrapping_add(1);
+        *self = SharedAttributes {
+            revision,
+            ..SharedAttributes::default()
+        };
+    }
+
     /// A response gives the device all of these values, and no notification is in flight.
     pub(crate) fn reset(&mut self, values: Values) {
         self.note_assignment(&values);
@@ -73,6 +103,8 @@ impl SharedAttributes {
     fn replace(&mut self, values: Values) {
         self.values_cost = cost_of(&values);
         self.values = values;
+        self.unread = Unread::default();
+        self.export_changed();
     }
 
     /// Notes which of the keys that assign packages have other values now, or none.
@@ -94,12 +126,17 @@ impl SharedAttributes {
 
     /// What it all costs, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.values_cost + self.deleted_cost
+        self.values_cost + self.deleted_cost + self.unread.cost()
     }
 
     /// Their values in ThingsBoard, as the last message or read brought them.
     pub(crate) fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// Whether there are none, as far as is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.unread.is_empty()
     }
 
     /// The number of the last change.
@@ -123,7 +160,7 @@ impl SharedAttributes {
                 values.keys().for_each(|key| self.assignment.add(key));
                 if json_bytes(&self.values) + json_bytes(&values) > MAX_BYTES
                     || self.values.len() + values.len() > 2 * MAX_KEYS
-                    || self.unconfirmed.len() + values.len() > 2 * MAX_KEYS
+                    || self.unconfirmed.len() + self.unread.len() + values.len() > 2 * MAX_KEYS
                     || cost_of(&values) > room
                 {
                     return false;
@@ -140,10 +177,11 @@ impl SharedAttributes {
         true
     }
 
-    /// Whether a read with so many keys can be taken: each may become unconfirmed, beside those that are. Otherwise a device
-    /// that acknowledges nothing would leave every key unconfirmed that a tenant has ever set.
-    pub(crate) fn has_room_for(&self, keys: usize) -> bool {
-        self.unconfirmed.len() + keys <= 2 * MAX_KEYS
+    /// Whether a read that brings these can be taken: each key may become unconfirmed, beside those that are. Otherwise a
+    /// device that acknowledges nothing would leave every key unconfirmed that a tenant has ever set.
+    pub(crate) fn has_room_for(&self, read: &Values) -> bool {
+        let deleted = self.unread.keys().filter(|key| !read.contains_key(*key));
+        self.unconfirmed.len() + deleted.count() + read.len() <= 2 * MAX_KEYS
     }
 
     /// A read of all attributes begins.
@@ -156,7 +194,8 @@ impl SharedAttributes {
     pub(crate) fn read_ended(&mut self, mut values: Values) -> usize {
         let newer = self.changed_since_read.take().unwrap_or_default();
         let before = self.changes;
-        let known: Vec<Box<str>> = self.values.keys().cloned().collect();
+        let known = self.values.keys().chain(self.unread.keys());
+        let known: Vec<Box<str>> = known.cloned().collect();
         for key in known {
             if !values.contains_key(&key) && !newer.contains(&key) {
                 self.delete(key);
@@ -175,6 +214,17 @@ impl SharedAttributes {
     }
 
     fn set(&mut self, key: Box<str>, value: Box<RawValue>) {
+        if let Some(confirmed) = self.unread.remove(&key) {
+            let is_confirmed = confirmed == Some(hash_of(&value));
+            self.values_cost += cost(&key, &value);
+            self.values.insert(key.clone(), value);
+            if !is_confirmed {
+                self.changed(key);
+            } else if let Some(newer) = &mut self.changed_since_read {
+                newer.insert(key);
+            }
+            return;
+        }
         if self
             .values
             .get(&key)
@@ -193,9 +243,11 @@ impl SharedAttributes {
     fn delete(&mut self, key: Box<str>) {
         if let Some(old) = self.values.remove(&key) {
             self.values_cost = self.values_cost.saturating_sub(cost(&key, &old));
-            self.deleted_cost += unconfirmed_cost(&key);
-            self.changed(key);
+        } else if self.unread.remove(&key).is_none() {
+            return;
         }
+        self.deleted_cost += unconfirmed_cost(&key);
+        self.changed(key);
     }
 
     fn changed(&mut self, key: Box<str>) {
@@ -205,10 +257,15 @@ impl SharedAttributes {
             newer.insert(key.clone());
         }
         self.unconfirmed.insert(key, self.changes);
+        self.export_changed();
     }
 
     fn retain_unconfirmed(&mut self, keep: impl Fn(u64) -> bool) {
+        let before = self.unconfirmed.len();
         self.unconfirmed.retain(|_, change| keep(*change));
+        if self.unconfirmed.len() < before {
+            self.export_changed();
+        }
         self.count_deleted();
     }
 
@@ -227,6 +284,8 @@ impl SharedAttributes {
             self.changes += 1;
             self.unconfirmed.insert(key, self.changes);
         }
+        self.unread.unconfirm_all();
+        self.export_changed();
     }
 
     /// The next notification: changed keys flat and deleted keys under `deleted`, no more than fit `limit` bytes, with the

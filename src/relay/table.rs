@@ -1,7 +1,10 @@
 //! The relays of all devices: looked up by device, their timers, and the bounds `relay.max_polls` and `relay.bytes`.
 
+mod export;
+
 use super::Settings;
 use super::byte_budget::ByteBudget;
+use super::changed_relays::ChangedRelays;
 use super::{Counters, DeviceRelay, RelayContext, RelayEffect};
 use crate::device::Device;
 use crate::downlink::{Form, Kind, Mode, Pacing, Recovery};
@@ -25,6 +28,8 @@ struct Entry {
     bytes: usize,
     /// What it counts for in [`RelayTable::observation_counts`].
     counts: ObservationCounts,
+    /// The relay's when it was last compared.
+    revision: u32,
     timer: Slot,
 }
 
@@ -99,6 +104,7 @@ pub(crate) struct RelayTable {
     budget: ByteBudget,
     counts: ObservationCounts,
     counters: Counters,
+    changed: ChangedRelays,
     /// The effects of one event: reused, so that an event needs no allocation.
     event_effects: Vec<RelayEffect>,
     effects: VecDeque<(RelayId, RelayEffect)>,
@@ -127,6 +133,7 @@ impl RelayTable {
             budget: ByteBudget::new(settings.bytes),
             counts: ObservationCounts::default(),
             counters: Counters::default(),
+            changed: ChangedRelays::default(),
             event_effects: Vec::new(),
             effects: VecDeque::new(),
         }
@@ -142,15 +149,21 @@ impl RelayTable {
         if let Some(id) = self.find(&device.name) {
             return id;
         }
+        self.add(DeviceRelay::new(device.clone(), self.form))
+    }
+
+    /// Adds the relay of a device that has none.
+    fn add(&mut self, relay: DeviceRelay) -> RelayId {
         self.last_id += 1;
         let id = RelayId(self.last_id);
-        self.by_name.insert(device.name.clone(), id);
+        self.by_name.insert(relay.device.name.clone(), id);
         let entry = Entry {
-            relay: DeviceRelay::new(device.clone(), self.form),
             downlinks: 0,
             bytes: 0,
             counts: ObservationCounts::default(),
+            revision: relay.revision(),
             timer: Slot::default(),
+            relay,
         };
         self.relays.insert(id, entry);
         id
@@ -253,6 +266,11 @@ impl RelayTable {
         let counts = entry.relay.counts();
         self.counts.replace(entry.counts, counts);
         entry.counts = counts;
+        let revision = entry.relay.revision();
+        if revision != entry.revision {
+            entry.revision = revision;
+            self.changed.insert(&entry.relay.device.name);
+        }
     }
 
     /// Arms a relay's timer, or removes the relay if it is idle.

@@ -2,12 +2,15 @@
 
 mod attribute_observation;
 mod command_observation;
+mod export;
+mod export_random;
 mod liveness;
 mod push;
 mod push_random;
 
 use super::Settings;
 use super::command_error::CommandError;
+use super::device_relay::RestoreContext;
 use super::*;
 use crate::device::{AccessToken, Device};
 use crate::downlink::Command;
@@ -30,7 +33,9 @@ type Notified = (u64, String);
 
 struct World {
     now: Instant,
+    start: Instant,
     settings: Settings,
+    form: Form,
     pacing: Pacing,
     relay: DeviceRelay,
     counters: Counters,
@@ -76,7 +81,9 @@ impl World {
         });
         World {
             now,
+            start: now,
             settings,
+            form,
             pacing: Pacing::new(settings.poll_timeout),
             relay: DeviceRelay::new(device, form),
             counters: Counters::default(),
@@ -93,6 +100,7 @@ impl World {
         event: impl FnOnce(&mut DeviceRelay, Instant, &mut RelayContext<'_>),
     ) -> Vec<RelayEffect> {
         let last_received = self.last_received;
+        let (exported, revision) = (self.export(), self.relay.revision());
         let mut context = RelayContext {
             settings: &self.settings,
             largest_payload: self.largest_payload,
@@ -105,7 +113,42 @@ impl World {
         };
         event(&mut self.relay, self.now, &mut context);
         self.relay.advance(self.now, &mut context);
+        if self.export() != exported {
+            assert_ne!(self.relay.revision(), revision, "it would not be stored");
+        }
         std::mem::take(&mut self.effects)
+    }
+
+    fn times(&self) -> Times {
+        let unix = 1_800_000_000 + (self.now - self.start).as_secs();
+        Times {
+            now: self.now,
+            unix,
+        }
+    }
+
+    /// The relay as bytes; sessions are stored under their own numbers.
+    fn export(&self) -> Option<Vec<u8>> {
+        self.relay
+            .export(self.times(), &|SessionId(number)| Some(number))
+    }
+
+    /// Replaces the relay by one out of this export, as after a restart.
+    fn restore(&mut self, export: Option<&[u8]>) {
+        let (device, form) = (self.relay.device.clone(), self.form);
+        self.pacing = Pacing::new(self.settings.poll_timeout);
+        let context = RestoreContext {
+            times: self.times(),
+            form,
+            settings: &self.settings,
+            pacing: &mut self.pacing,
+            random: &mut || 0.5,
+        };
+        let session_of = |number, _| Some(SessionId(number));
+        self.relay = match export {
+            Some(export) => DeviceRelay::restore(device, export, &session_of, context).unwrap(),
+            None => DeviceRelay::new(device, form),
+        };
     }
 
     fn register_attributes(&mut self, observation: Observation, state: &str) -> Vec<RelayEffect> {

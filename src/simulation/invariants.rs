@@ -50,6 +50,14 @@ impl Invariants {
         self.delivered_once.attach(core);
     }
 
+    /// Another process goes on with what was stored. `is_killed`: the former one may have acknowledgements that it did not store.
+    pub(super) fn gateway_goes_on(&mut self, core: &mut Core, is_killed: bool) {
+        if is_killed {
+            self.delivered_once = DeliveredOnce::default();
+        }
+        self.delivered_once.attach(core);
+    }
+
     fn each_post_reaches_upstream_once_for_its_own_device(&mut self, upstream: &ScriptedUpstream) {
         for Post { device, body } in upstream.posts.iter().skip(self.posts_checked) {
             assert!(

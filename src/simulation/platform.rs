@@ -196,6 +196,14 @@ impl Platform {
         true
     }
 
+    /// Removes all polls: the gateway's process has ended.
+    pub(super) fn abandon_polls(&mut self, now: Instant) {
+        self.advance_to(now);
+        for poll in std::mem::take(&mut self.polls).into_keys() {
+            self.downlink.abandon(poll);
+        }
+    }
+
     /// Deletes the device, which ends its open polls.
     pub(crate) fn delete_device(&mut self, now: Instant, device: &str) {
         self.advance_to(now);

@@ -240,6 +240,13 @@ impl ScriptedUpstream {
         }
     }
 
+    /// The gateway's process has ended, and its connections with it.
+    pub(super) fn abort_all(&mut self, now: Instant) {
+        self.platform.abandon_polls(now);
+        self.poll_devices.clear();
+        self.pending.clear();
+    }
+
     /// Schedules the completions of the polls that have ended by `now`.
     pub(super) fn advance_to(&mut self, now: Instant) {
         for (ticket, outcome) in self.platform.take_ended_polls(now) {

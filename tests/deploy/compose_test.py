@@ -113,12 +113,14 @@ class Compose(Case):
         variables = self.gateway["environment"]
         drain = amount(setting("shutdown.drain", variables))
         self.assertGreater(drain, amount(setting("relay.poll_timeout", variables)))
-        self.assertGreater(amount(self.gateway["stop_grace_period"]), drain + 5)
+        # For connections over MQTT, and for the disk.
+        self.assertGreater(amount(self.gateway["stop_grace_period"]), drain + 2 + 10)
 
     def test_the_gateway_accepts_its_configuration(self):
         # The project's directories are mounted below the image's working directory.
         workdir = re.search(r"(?m)^WORKDIR (/etc/.*)$", (DEPLOY / "Dockerfile").read_text()).group(1)
-        for volume in self.gateway["volumes"]:
+        *mounted, state = self.gateway["volumes"]
+        for volume in mounted:
             source, path, mode = volume.split(":")
             self.assertEqual(mode, "ro")
             source = (DEPLOY / source).resolve()
@@ -129,4 +131,11 @@ class Compose(Case):
             else:
                 shutil.copytree(source, inside)
         (self.directory / "config/devices.toml").chmod(0o600)
-        self.check_configuration(["check"], self.gateway["environment"], self.directory, [PLAIN_HTTP, NO_DEVICE])
+        # The only directory that it may write to.
+        source, path = state.split(":")
+        variables = dict(self.gateway["environment"])
+        self.assertEqual(variables["COAPS_GATEWAY__STATE__DIRECTORY"], path)
+        self.assertIn(f"mkdir -p -m 0700 {source.removeprefix('../')}\n", (DEPLOY / "README.md").read_text())
+        self.assertIn(f"/{source.removeprefix('../')}", (ROOT / ".gitignore").read_text().split())
+        variables["COAPS_GATEWAY__STATE__DIRECTORY"] = str(self.directory / "state")
+        self.check_configuration(["check"], variables, self.directory, [PLAIN_HTTP, NO_DEVICE])

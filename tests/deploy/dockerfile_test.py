@@ -74,7 +74,11 @@ class Dockerfile(Case):
         self.assertIn("target/release/coaps-gateway /out/coaps-gateway", run)
         for cache in ("/usr/local/cargo/registry", "/src/target"):
             self.assertIn(f"--mount=type=cache,target={cache}", run)
-        self.assertEqual(all_of(self.final, "COPY"), [f"--from=build /out/coaps-gateway {BINARY}"])
+        binary, state = all_of(self.final, "COPY")
+        self.assertEqual(binary, f"--from=build /out/coaps-gateway {BINARY}")
+        # The user can't create files elsewhere, and a copied directory's own owner is that of what it is copied into.
+        self.assertIn("install -d -m 0700 /out/var/lib/coaps-gateway", run)
+        self.assertEqual(state, f"--from=build --chown={self.only('USER')} /out/var/lib /var/lib")
 
     def test_the_simulators_entry_point_is_the_binary_that_was_built(self):
         (run,) = all_of(self.build, "RUN")

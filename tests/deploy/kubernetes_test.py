@@ -14,7 +14,7 @@ import yaml
 from project import DEPLOY, NO_FILE, PLAIN_HTTP, ROOT, Case, amount, cargo_package, commands_of, memory, setting
 
 KUBERNETES = DEPLOY / "kubernetes"
-OVERLAYS = ("gateway", "monitored", "mqtt", "sidecar")
+OVERLAYS = ("gateway", "monitored", "mqtt", "stored", "sidecar")
 ETC = "/etc/coaps-gateway"
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
@@ -33,6 +33,11 @@ def environment(container):
             value = "127.0.0.1"
         # A variable can only refer to earlier ones.
         found[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name.group(1)], value)
+    return found
+
+
+def workload_of(documents):
+    (found,) = [one for one in documents if one["kind"] in ("Deployment", "StatefulSet")]
     return found
 
 
@@ -109,7 +114,7 @@ class Kubernetes(Case):
                 for version in VERSIONS:
                     with self.subTest(overlay, kind=document["kind"], version=version):
                         kubernetes_validate.validate(document, version, strict=True)
-        wanted = "Deployment Service ConfigMap Secret PodDisruptionBudget NetworkPolicy ServiceMonitor Namespace"
+        wanted = "Deployment StatefulSet Service ConfigMap Secret PodDisruptionBudget NetworkPolicy ServiceMonitor Namespace"
         self.assertEqual(kinds, set(wanted.split()))
 
     def test_every_file_is_used(self):
@@ -138,7 +143,7 @@ class Kubernetes(Case):
     def mounted(self, documents, workload, container):
         """The files in a container, by path, with their modes."""
         volumes = {one["name"]: one for one in workload["spec"]["template"]["spec"]["volumes"]}
-        (mount,) = container["volumeMounts"]
+        (mount, *_) = container["volumeMounts"]
         self.assertTrue(mount["readOnly"])
         self.assertNotIn("subPath", mount, "a subPath does not follow changes")
         projected = volumes[mount["name"]]["projected"]
@@ -261,6 +266,31 @@ class Kubernetes(Case):
         # The next pod is there before the old one ends.
         self.assertEqual(deployment["strategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
 
+    def test_sessions_outlive_the_pod_on_a_volume_of_its_own(self):
+        documents = self.render("stored")
+        workload = self.of_kind(documents, "StatefulSet")
+        stateless = self.of_kind(self.render("gateway"), "Deployment")
+        # A device's datagrams would reach another pod while this one is replaced.
+        self.assertEqual(workload["spec"]["replicas"], 1)
+        self.assertIn(workload["spec"]["serviceName"], [one["metadata"]["name"] for one in documents if one["kind"] == "Service"])
+        for same in ("selector", "minReadySeconds"):
+            self.assertEqual(workload["spec"][same], stateless["spec"][same])
+        (claim,) = workload["spec"]["volumeClaimTemplates"]
+        container = containers(workload)["gateway"]
+        etc, state = container["volumeMounts"]
+        self.assertEqual(etc["mountPath"], ETC)
+        self.assertEqual(state["name"], claim["metadata"]["name"])
+        variables = environment(container)
+        # Not the volume's own directory, which the kubelet gives to a group.
+        self.assertEqual(pathlib.Path(variables["COAPS_GATEWAY__STATE__DIRECTORY"]).parent, pathlib.Path(state["mountPath"]))
+        sessions = setting("limits.sessions", variables, self.config(documents))
+        self.assertGreater(amount(claim["spec"]["resources"]["requests"]["storage"]), 2 * 400 * sessions + (64 << 20))
+        pod = workload["spec"]["template"]["spec"]
+        drain = amount(setting("shutdown.drain", variables, self.config(documents)))
+        # The sleep, the drain, connections over MQTT, and the disk.
+        sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        self.assertGreater(pod["terminationGracePeriodSeconds"], sleep + drain + 2 + 10)
+
     def test_the_network_policy_allows_only_devices_prometheus_dns_and_thingsboard(self):
         for overlay, scheme in (("gateway", "http"), ("mqtt", "mqtt")):
             with self.subTest(overlay):
@@ -340,5 +370,5 @@ class Kubernetes(Case):
 
     def test_images_are_of_this_version(self):
         for overlay in OVERLAYS:
-            for container in containers(self.of_kind(self.render(overlay), "Deployment")).values():
+            for container in containers(workload_of(self.render(overlay))).values():
                 self.assertRegex(container["image"], rf"/(coaps-gateway|thingsboard-simulator):{re.escape(cargo_package()['version'])}$")

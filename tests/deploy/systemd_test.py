@@ -10,6 +10,8 @@ SYSTEMD = DEPLOY / "systemd"
 UNIT = "coaps-gateway.service"
 BINARY = "/usr/local/bin/coaps-gateway"
 ETC = "/etc/coaps-gateway"
+# What %S is for a system's unit.
+STATE = "/var/lib"
 
 
 def directives(*files):
@@ -25,7 +27,8 @@ def directives(*files):
 
 
 def environment(unit, credentials):
-    return dict(value.replace("%d", str(credentials)).split("=", 1) for value in unit["Environment"])
+    pairs = (value.replace("%d", str(credentials)).replace("%S", STATE) for value in unit["Environment"])
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 class Systemd(Case):
@@ -81,7 +84,8 @@ class Systemd(Case):
         variables = environment(self.unit, "")
         drain = amount(setting("shutdown.drain", variables))
         self.assertGreater(drain, amount(setting("relay.poll_timeout", variables)))
-        self.assertGreater(amount(self.only("TimeoutStopSec")), drain + 5)
+        # For connections over MQTT, and for the disk.
+        self.assertGreater(amount(self.only("TimeoutStopSec")), drain + 2 + 10)
 
     def test_the_open_files_limit_covers_every_connection(self):
         wanted = setting("upstream.max_in_flight", {}) + setting("relay.max_polls", {}) * 9 // 8 + 160
@@ -95,6 +99,12 @@ class Systemd(Case):
     def test_the_memory_limit_covers_all_bounds(self):
         config = (SYSTEMD / "gateway.toml").read_text()
         self.assertLess(memory(environment(self.unit, ""), config), 0.8 * amount(self.only("MemoryMax")))
+
+    def test_sessions_are_stored_where_the_service_alone_may_read_and_write(self):
+        directory = environment(self.unit, "")["COAPS_GATEWAY__STATE__DIRECTORY"]
+        self.assertEqual(directory, f"{STATE}/{self.only('StateDirectory')}")
+        self.assertEqual(self.only("StateDirectoryMode"), "0700")
+        self.assertEqual(self.only("ProtectSystem"), "strict")
 
     def test_the_private_key_is_a_credential(self):
         name, path = self.only("LoadCredential").split(":")
@@ -127,11 +137,14 @@ class Systemd(Case):
             (etc / "gateway.toml").write_text(config)
             shutil.copy(ROOT / "config/devices.toml", etc)
             (etc / "devices.toml").chmod(0o640)
+            state = self.directory / "state"
             variables = {
-                name: value.replace(ETC, str(etc)) for name, value in environment(unit, credentials).items()
+                name: value.replace(ETC, str(etc)).replace(STATE, str(state))
+                for name, value in environment(unit, credentials).items()
             }
             _, *arguments = unit["ExecStartPre"][0].replace(ETC, str(etc)).split()
-            self.check_configuration(arguments, variables, etc, [NO_DEVICE])
+            output = self.check_configuration(arguments, variables, etc, [NO_DEVICE])
+            self.assertIn(f"{state}/coaps-gateway: no key yet", output)
 
     def test_the_readme_installs_every_file(self):
         readme = (DEPLOY / "README.md").read_text()

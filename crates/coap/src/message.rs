@@ -110,6 +110,12 @@ impl Message {
         }
     }
 
+    /// Whether a datagram is a request, as far as its header says (RFC 7252 §3, §12.1.1).
+    #[must_use]
+    pub fn is_request(datagram: &[u8]) -> bool {
+        matches!(datagram, [first, 1..=31, ..] if first >> 6 == 1)
+    }
+
     /// Decodes a copy of one datagram.
     pub fn decode(datagram: &[u8]) -> Result<Message, Undecodable> {
         Message::from_bytes(Bytes::copy_from_slice(datagram))

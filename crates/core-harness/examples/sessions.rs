@@ -126,7 +126,8 @@ fn establish(
 ) {
     let (server, mut device) = associations(index, random);
     let path = path(index);
-    core.import(now, path, server, client(template, index))
+    let deadline = now + Duration::from_secs(24 * 3600);
+    core.import(now, path, server, client(template, index), deadline)
         .unwrap();
     let mut datagram = Vec::new();
     let request = post(random.u16(..));

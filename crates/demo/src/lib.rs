@@ -14,18 +14,19 @@ mod commands;
 mod device;
 mod link;
 mod page;
+mod restarts;
 mod text;
 
 use coaps_gateway::facade::authority;
 use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::facade::device::{AccessToken, Fingerprint, Registry};
 use coaps_gateway::facade::gateway::{Gateway, Parts, Settings, Tap};
-use coaps_gateway::facade::{device as registered, ota, upstream};
+use coaps_gateway::facade::{device as registered, dtls, ota, state, upstream};
 use link::{Link, LossModel};
 use page::{Context, Page};
 use serde_json::json;
 use std::error::Error;
-use std::future::{Future, pending};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +61,8 @@ pub struct Options {
     pub mqtt: Option<SocketAddr>,
     /// The page's address.
     pub page: SocketAddr,
+    /// After how long the gateway is restarted, each time. `None`: never.
+    pub restart: Option<Duration>,
     /// The day certificates begin.
     pub today: OffsetDateTime,
 }
@@ -100,11 +103,17 @@ pub async fn run(
     let control = simulator.control();
     provision(&control)?;
     let arrivals = control.subscribe();
-    let mut gateway = Gateway::new(parts(options, &certificates, &url)?)?;
     let tap = Tap::default();
-    gateway.attach_tap(tap.clone());
+    let kept_state = match options.restart {
+        Some(_) => Some(restarts::state(&options.directory)?),
+        None => None,
+    };
+    // Behind the link, on any port.
+    let any = SocketAddr::new(options.coaps.ip(), 0);
+    let first = gateway(parts(any, kept_state.clone(), &certificates, &url)?, &tap)?;
+    let behind = first.local_addr();
     let losses = Arc::new(LossModel::new(fastrand::u64(..)));
-    let link = Link::bind(options.coaps, gateway.local_addr(), losses.clone()).await;
+    let link = Link::bind(options.coaps, behind, losses.clone()).await;
     let link = link.map_err(|error| {
         format!(
             "the gateway's port, UDP {}: {error}; choose another with --coaps-port",
@@ -117,7 +126,7 @@ pub async fn run(
         options.page,
         Context {
             control,
-            tap,
+            tap: tap.clone(),
             losses,
             commands: commands.clone(),
             upstream: if mqtt.is_some() { "MQTT" } else { "HTTP" },
@@ -133,11 +142,11 @@ pub async fn run(
     let own = own.ok_or("the device has no certificate")?;
     let mut device = device::Device::new(own, &certificates.server, coaps)?;
 
-    let kept = certificates.ca.existed;
+    let is_kept = certificates.ca.existed;
     let page_address = page.local_addr();
     print(&text::opening(
         &options.directory,
-        kept,
+        is_kept,
         coaps,
         http,
         mqtt,
@@ -150,23 +159,23 @@ pub async fn run(
     let simulator = tokio::spawn(simulator.run(async {
         let _ = simulator_stops.await;
     }));
-    let gateway = tokio::spawn(gateway.run(
-        async {
-            let _ = gateway_stops.await;
-        },
-        // It does not drain, so there is nothing to force.
-        pending(),
-    ));
+    let again = move || {
+        let parts = parts(behind, kept_state.clone(), &certificates, &url);
+        let made = parts.and_then(|parts| gateway(parts, &tap));
+        made.map_err(|error| format!("the gateway can't be started again: {error}"))
+    };
+    let mut running = tokio::spawn(restarts::run(first, options.restart, again, gateway_stops));
     let result = tokio::select! {
         () = shutdown => Ok(()),
         failed = device.run() => failed,
         failed = link.run() => failed,
         failed = page.serve() => failed,
         failed = print_arrivals(arrivals) => failed,
+        ended = &mut running => return Ok(ended??),
     };
     // The gateway first: it closes its sessions while ThingsBoard still runs.
     drop((device, stop_gateway));
-    gateway.await?;
+    running.await??;
     drop(stop_simulator);
     simulator.await??;
     Ok(result?)
@@ -197,9 +206,17 @@ async fn print_arrivals(mut arrivals: broadcast::Receiver<Arrival>) -> std::io::
     }
 }
 
-/// What the gateway is made of, without configuration files.
+/// A gateway of these parts, which shows everything to the tap.
+fn gateway(parts: Parts, tap: &Tap) -> Result<Gateway, Box<dyn Error>> {
+    let mut gateway = Gateway::new(parts)?;
+    gateway.attach_tap(tap.clone());
+    Ok(gateway)
+}
+
+/// What the gateway is made of, without configuration files. With `state` sessions outlive it.
 fn parts(
-    options: &Options,
+    listen: SocketAddr,
+    state: Option<state::Settings>,
     certificates: &authority::AuthorityFiles,
     url: &str,
 ) -> Result<Parts, Box<dyn Error>> {
@@ -212,10 +229,16 @@ fn parts(
         registry.add(device, &[Fingerprint::Sha256(made.id.sha256)])?;
     }
     let server = &certificates.server;
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    let mut drain = Duration::ZERO;
+    if state.is_some() {
+        // Sessions of DTLS 1.3 end with the gateway.
+        settings.dtls.versions = dtls::Versions::Only12;
+        settings.relay.poll_timeout = restarts::POLL_TIMEOUT;
+        drain = restarts::DRAIN;
+    }
     Ok(Parts {
-        // Behind the link.
-        listen: SocketAddr::new(options.coaps.ip(), 0),
+        listen,
         server: credentials(&server.certificate, &server.private_key)?,
         clients: ClientPolicy::new(
             Some(&std::fs::read(&certificates.ca.certificate)?),
@@ -235,8 +258,9 @@ fn parts(
             connects_per_second: 500,
             alive_for: settings.relay.alive_for,
         },
+        state,
         settings,
-        drain: Duration::ZERO,
+        drain,
         workers: tokio::runtime::Handle::current(),
     })
 }

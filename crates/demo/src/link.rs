@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
@@ -17,6 +18,8 @@ const MAX_CLIENTS: usize = 64;
 pub(super) const LOSS_PERCENT: u32 = 30;
 /// How many losses wait for the slowest subscriber.
 const QUEUED_LOSSES: usize = 128;
+/// The pause after an error of a client's socket.
+const PAUSE: Duration = Duration::from_millis(10);
 /// The largest UDP datagram.
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -178,7 +181,12 @@ impl Link {
         let (front, back, losses) = (self.front.clone(), socket.clone(), self.losses.clone());
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; MAX_DATAGRAM];
-            while let Ok(length) = back.recv(&mut buffer).await {
+            loop {
+                let Ok(length) = back.recv(&mut buffer).await else {
+                    // The ICMP error of a gateway that is being restarted.
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
                 let datagram = buffer.get(..length).unwrap_or_default();
                 if losses.passes(false, length) {
                     let _ = front.send_to(datagram, address).await;

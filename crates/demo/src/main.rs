@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,7 +35,8 @@ Certificates are made under certs/demo/ the first time and kept. Nothing else is
 ends it. The terminal shows what happens; the link it prints shows it in a browser on this machine.
 If a port is in use, choose another:
   cargo run --release -- demo --coaps-port 15684 --http-port 18080 --page-port 18081
-With --mqtt the gateway reaches ThingsBoard over MQTT, at TCP 1883 or --mqtt-port.")]
+With --mqtt the gateway reaches ThingsBoard over MQTT, at TCP 1883 or --mqtt-port.
+With --restart it is stopped and started every 20 seconds, with its sessions under certs/demo/state/.")]
     Demo(DemoArgs),
 }
 
@@ -52,6 +54,10 @@ struct DemoArgs {
     /// The TCP port of ThingsBoard's MQTT
     #[arg(long, value_name = "PORT", default_value_t = 1883, requires = "mqtt")]
     mqtt_port: u16,
+    /// Restart the gateway every 20 seconds, or as many as given: its device does not notice
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "20")]
+    #[arg(value_parser = clap::value_parser!(u64).range(2..=3600))]
+    restart: Option<u64>,
     /// The TCP port of the page
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     page_port: u16,
@@ -87,6 +93,7 @@ fn demo(arguments: &DemoArgs) -> Result<(), String> {
         http: loopback(arguments.http_port),
         mqtt: arguments.mqtt.then(|| loopback(arguments.mqtt_port)),
         page: loopback(arguments.page_port),
+        restart: arguments.restart.map(Duration::from_secs),
         today: today(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -98,7 +105,7 @@ fn demo(arguments: &DemoArgs) -> Result<(), String> {
         let ended = coaps_gateway_demo::run(&options, shutdown).await;
         ended.map_err(|error| error.to_string())
     });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 

@@ -115,6 +115,18 @@ pub(super) fn observation_ended() -> String {
     "  device ◀─CoAPs─ gateway       the observation has ended\n".to_owned()
 }
 
+/// The gateway is to be restarted.
+pub(super) const STOPPING: &str = "  gateway stops: its process would end here\n";
+
+/// It has started again, and goes on with so many sessions.
+pub(super) fn started_again(sessions: u64) -> String {
+    let sessions = match sessions {
+        1 => "1 stored session goes on".to_owned(),
+        _ => format!("{sessions} stored sessions go on"),
+    };
+    format!("  gateway starts: {sessions}, without a handshake\n")
+}
+
 /// A body, shortened and without control characters.
 pub(super) fn printable(body: &[u8]) -> String {
     const SHOWN: usize = 120;

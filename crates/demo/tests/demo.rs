@@ -5,7 +5,8 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use std::net::{TcpListener, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use test_support::demo::{Demo, command};
 
 #[test]
@@ -39,6 +40,46 @@ fn with_mqtt_telemetry_arrives_as_a_publish() {
         "from demo-device: PUBACK 0x00",
     ]);
     demo.await_line(&["─CoAPs─▶ gateway", "temperature", "2.01"]);
+    assert!(demo.interrupt());
+}
+
+/// Sets the interval between two messages of the demo's device, in ThingsBoard.
+fn set_interval(http: &str, seconds: u32) {
+    let body = format!("{{\"interval\":{seconds}}}");
+    let mut stream = TcpStream::connect(http).unwrap();
+    write!(
+        stream,
+        "POST /simulator/devices/demo-device/attributes/shared HTTP/1.1\r\nHost: {http}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+#[test]
+fn the_device_does_not_notice_that_the_gateway_is_restarted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start_with(&directory, &["--restart", "3"]);
+    let opening = demo.await_line(&["ThingsBoard    http://"]);
+    let http = opening.split("http://").nth(1).unwrap();
+    let http = http.split_whitespace().next().unwrap().to_owned();
+    demo.await_line(&["device ─DTLS 1.2─▶", "session established"]);
+    for (interval, handshakes) in [(2, 1), (1, 0)] {
+        demo.await_line(&["gateway starts: 1 stored session goes on"]);
+        assert_eq!(demo.count(&["session established"]), handshakes);
+        demo.forget();
+        demo.await_line(&["─CoAPs─▶ gateway", "temperature", "2.01"]);
+        // The observation goes on as well.
+        set_interval(&http, interval);
+        let notified = format!("attributes {{\"interval\":{interval}}}");
+        demo.await_line(&["device ◀─CoAPs─ gateway", &notified]);
+        for noticed in ["session established", "it connects again", "has ended"] {
+            assert_eq!(demo.count(&[noticed]), 0, "{noticed}");
+        }
+    }
     assert!(demo.interrupt());
 }
 

@@ -2,13 +2,15 @@
 //!
 //! An association exists from the moment at which a handshake has keys. It has one epoch, 1, as sessions are not renegotiated.
 //! Each record gets the next number, which is also its nonce (RFC 5288 §3), so no number is ever used twice; this holds for
-//! [restored](Association::restore) associations as well.
+//! [restored](Association::restore) associations as well. Who stores an association sets which numbers it may use
+//! ([`Association::set_send_end`]).
 //!
 //! Only a record that is authentic changes anything. What is not is [discarded](Discard) (RFC 6347 §4.1.2.7).
 
 mod additional_data;
 mod export;
 mod protect;
+mod receive_window;
 mod short_bytes;
 mod unprotect;
 
@@ -22,6 +24,7 @@ use std::fmt;
 
 pub use export::RestoreError;
 pub use protect::ProtectError;
+pub use receive_window::RECEIVE_WINDOW;
 pub use unprotect::{Discard, Unprotected};
 
 /// The epoch of every protected record.
@@ -40,6 +43,8 @@ pub struct Association {
     read: Keys,
     /// The number of the next record. One more than [`MAX_SEQUENCE`]: there is none.
     send_number: u64,
+    /// Numbers from this one on are not used.
+    send_end: u64,
     window: Window,
     own_connection_id: ShortBytes,
     peer_connection_id: ShortBytes,
@@ -100,6 +105,7 @@ impl Association {
             write: parameters.write,
             read: parameters.read,
             send_number: 0,
+            send_end: MAX_SEQUENCE.saturating_add(1),
             window: Window::default(),
             own_connection_id: ShortBytes::new(own_connection_id).ok_or(OutOfRange)?,
             peer_connection_id: ShortBytes::new(peer_connection_id).ok_or(OutOfRange)?,
@@ -142,6 +148,13 @@ impl Association {
     #[must_use]
     pub const fn send_number(&self) -> u64 {
         self.send_number
+    }
+
+    /// Sets the first number that must not be used: the end of the block that is reserved where the association is stored (see
+    /// [`export`](Association::export)). From there on nothing is sent: [`ProtectError::NotReserved`]. Until this is called, all
+    /// 2^48 numbers may be used.
+    pub const fn set_send_end(&mut self, first_not_reserved: u64) {
+        self.send_end = first_not_reserved;
     }
 
     /// The most bytes of content in a record that is sent.

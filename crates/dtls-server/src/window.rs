@@ -60,6 +60,25 @@ impl Window {
         }
     }
 
+    /// Marks everything as received that the other window has as received.
+    pub(crate) const fn merge(&mut self, other: Window) {
+        if other.seen == 0 {
+            return;
+        }
+        let (newer, older) = if self.seen == 0 || self.newest < other.newest {
+            (other, *self)
+        } else {
+            (*self, other)
+        };
+        // Below the older window is below the newer one as well.
+        let age = newer.newest.saturating_sub(older.newest);
+        let kept = if age < WIDTH { older.seen << age } else { 0 };
+        *self = Window {
+            newest: newer.newest,
+            seen: newer.seen | kept,
+        };
+    }
+
     /// The newest number and the bitmap below it, as they are stored.
     pub(crate) const fn to_parts(self) -> (u64, u64) {
         (self.newest, self.seen)
@@ -133,6 +152,41 @@ mod tests {
             }
             let (newest, seen) = window.to_parts();
             assert_eq!(Window::from_parts(newest, seen), Some(window));
+        }
+    }
+
+    /// A number counts as received by the merged window if and only if it does by one of the two.
+    #[test]
+    fn a_merged_window_has_received_what_either_has() {
+        let mut random = fastrand::Rng::with_seed(9);
+        let marked = |random: &mut fastrand::Rng, base: u64| {
+            let mut window = Window::default();
+            for _ in 0..random.usize(..40) {
+                let number = base + random.u64(..90);
+                if window.check(number) != Number::Old {
+                    window.mark(number);
+                }
+            }
+            window
+        };
+        for _ in 0..3_000 {
+            let base = random.u64(..100);
+            let apart = random.u64(..150);
+            let (one, other) = (marked(&mut random, base), marked(&mut random, base + apart));
+            for (one, other) in [(one, other), (other, one)] {
+                let mut merged = one;
+                merged.merge(other);
+                for number in 0..400 {
+                    let is_old = |window: Window| window.check(number) == Number::Old;
+                    assert_eq!(
+                        is_old(merged),
+                        is_old(one) || is_old(other),
+                        "{number}: {one:?} {other:?}"
+                    );
+                }
+                let (newest, seen) = merged.to_parts();
+                assert_eq!(Window::from_parts(newest, seen), Some(merged));
+            }
         }
     }
 

@@ -6,9 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The database.
-const DATABASE: &str = "state.sqlite3";
+pub(crate) const DATABASE: &str = "state.sqlite3";
+/// The file that is locked.
+const LOCK: &str = "lock";
 /// What belongs to it, besides itself: the write-ahead log, and the count of commits.
-const BESIDE: [&str; 2] = ["-wal", "-commits"];
+pub(crate) const BESIDE: [&str; 2] = ["-wal", "-commits"];
 /// How many databases are set aside at most: what sets one aside at each start does not fill the disk.
 const MAX_SET_ASIDE: u32 = 16;
 
@@ -34,12 +36,26 @@ impl From<io::Error> for Unusable {
 }
 
 impl Directory {
+    /// Whether another process has locked a directory. Nothing is created. The lock is had for a moment.
+    pub(crate) fn is_locked(path: &Path) -> io::Result<bool> {
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Creates it, for its owner alone, unless it is there, and locks it.
     pub(crate) fn lock(path: &Path) -> Result<Directory, Unusable> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(path.join("lock"))?;
+        let lock = options.open(path.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Directory {
                 path: path.to_owned(),

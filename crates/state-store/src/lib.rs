@@ -48,6 +48,7 @@
 //! | `varint` | short numbers |
 //! | `commits` | a count beside the database, so that a loss of commits is noticed |
 //! | `directory` | the lock, and renaming |
+//! | `look` | what an opening would find, without a change |
 //! | `simulated_disk` | a disk for simulations, with the feature `simulation` |
 //!
 //! docs/state.md says why it is SQLite, and how the gateway is to use it.
@@ -59,6 +60,7 @@ mod database;
 mod directory;
 mod disk_error;
 pub mod key;
+mod look;
 pub mod open;
 mod place;
 mod queue;
@@ -77,6 +79,7 @@ mod kills;
 
 pub use disk_error::DiskError;
 pub use key::{KeyError, KeyFile, StoreKey};
+pub use look::{Look, has_database, look};
 pub use open::{OpenError, Opened, Reason, Restored, SetAside, StoredSession, open};
 pub use queue::{Full, Synced};
 pub use record::{Kind, MAX_RECORD_KEY};

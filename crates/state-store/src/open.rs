@@ -102,13 +102,13 @@ pub fn open(path: &Path, key: &StoreKey) -> Result<Opened, OpenError> {
     Ok(Opened::new(Box::new(files), set_aside))
 }
 
-enum Found {
+pub(crate) enum Found {
     Usable(Database, Contents),
     Unusable(Reason),
     Nothing,
 }
 
-fn find(directory: &Directory, key: &StoreKey) -> Result<Found, DiskError> {
+pub(crate) fn find(directory: &Directory, key: &StoreKey) -> Result<Found, DiskError> {
     if !directory.has_database()? {
         return Ok(Found::Nothing);
     }

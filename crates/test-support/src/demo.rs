@@ -60,6 +60,17 @@ impl Demo {
         }
     }
 
+    /// Forgets the lines so far: the next ones are waited for.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+
+    /// How many lines hold all of these, of those since it was started or has forgotten.
+    pub fn count(&self, parts: &[&str]) -> usize {
+        let holds = |line: &&String| parts.iter().all(|part| line.contains(part));
+        self.seen.iter().filter(holds).count()
+    }
+
     /// Sends it SIGINT, and returns whether it exited with success.
     pub fn interrupt(mut self) -> bool {
         // The shell's own `kill`: the program is in a package that not every machine has.

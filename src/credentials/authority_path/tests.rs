@@ -7,6 +7,7 @@ use rcgen::{
 };
 
 mod random_authorities;
+mod stored;
 
 const VALID: [Result<(), CertificateError>; 2] = [Ok(()), Ok(())];
 
@@ -126,10 +127,11 @@ fn tickets_keep_a_bounded_number_of_paths() {
         let leaf = other.issue(&params("meter"));
         let chain: [&[u8]; 2] = [&leaf, &der(&other.pem)];
         let client = policy.verify(&chain, at(NOW), &mut paths).unwrap();
-        encoded.push(client.encode(&mut paths));
+        paths.keep_for_ticket(&client);
+        encoded.push(client.encode());
         // The first one is named again and again.
         let first = KnownClient::decode(&encoded[0], &paths).unwrap();
-        first.encode(&mut paths);
+        paths.keep_for_ticket(&first);
     }
     let is_known = |bytes: &Vec<u8>| KnownClient::decode(bytes, &paths).is_some();
     let unknown: Vec<usize> = (0..encoded.len())

@@ -72,6 +72,15 @@ impl Pacing {
         self.ramp_empty_at = Some(empty_at + each);
         Ok(())
     }
+
+    /// When one more device may begin, of many that do so at once after a restart: they are on the ramp, too.
+    pub(crate) fn reserve(&mut self, now: Instant) -> Instant {
+        let each = Duration::from_secs(1) / RAMP_PER_SECOND;
+        let empty_at = self.ramp_empty_at.map_or(now, |at| at.max(now));
+        self.ramp_empty_at = Some(empty_at + each);
+        let burst = each * RAMP_BURST;
+        empty_at.checked_sub(burst).map_or(now, |at| at.max(now))
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +140,23 @@ mod tests {
         }
         assert!(waiting.is_empty());
         assert!(most_in_a_second <= 260, "{most_in_a_second} in one second");
+    }
+
+    #[test]
+    fn ten_thousand_devices_begin_within_a_minute_after_a_restart() {
+        let start = start();
+        let mut pacing = Pacing::new(25 * SECOND);
+        let begin: Vec<Instant> = (0..10_000).map(|_| pacing.reserve(start)).collect();
+        assert!(begin.is_sorted());
+        for second in 0..60_u32 {
+            let is_within = |at: &&Instant| (**at - start).as_secs() == u64::from(second);
+            let count = begin.iter().filter(is_within).count();
+            assert!(count <= 250, "{count} in second {second}");
+        }
+        assert!(begin.iter().all(|at| *at < start + 60 * SECOND));
+        // It is the ramp for those that come back after a failure, too.
+        assert!(pacing.admit(start + 30 * SECOND, 0.5).is_err());
+        assert!(pacing.admit(start + 60 * SECOND, 0.5).is_ok());
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl<T> Endpoint<T> {
         };
         self.ended += 1;
         self.timers.disarm(id, &mut connection.timer);
+        self.used.ended(&connection, &self.sessions);
         if let Some(unproven) = connection.unproven.take() {
             for number in unproven.into_waiting() {
                 self.waiting.remove(number);

@@ -1,13 +1,12 @@
 //! A complete handshake becomes an established session, and takes the place of a former one.
 
 use super::Endpoint;
-use crate::credentials::{KnownClient, Period, Verified};
+use crate::credentials::KnownClient;
 use crate::dtls::connection::{CertificateTag, Connection, Engine, Fresh};
 use crate::dtls::path::{Path, SessionId};
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use crate::timers::Slot;
 use dtls_server::alert::AlertDescription;
-use dtls_server::association::Association;
 use dtls_server::handshake::LastFlight;
 use dtls_server::resumption::Session as ResumableSession;
 use std::time::Instant;
@@ -26,19 +25,6 @@ pub(super) struct Allowed {
     /// To resume it by.
     pub(super) resumable: Option<ResumableSession>,
     replaced: Option<SessionId>,
-}
-
-/// A session of DTLS 1.2, to store it.
-#[derive(Debug)]
-pub struct Exported<'a> {
-    /// The addresses of the client and of ours, the last that were proven: who imports it takes them for proven.
-    pub path: Path,
-    /// See [`Association::export`].
-    pub association: &'a Association,
-    /// The validity period of the client's certificate.
-    pub period: Period,
-    /// How that was verified.
-    pub verified: Option<&'a Verified>,
 }
 
 impl<T> Endpoint<T> {
@@ -121,6 +107,7 @@ impl<T> Endpoint<T> {
                 last_flight,
                 resumable,
             ))),
+            is_used: false,
             resumption_id,
         };
         self.counters.handshakes_completed += 1;
@@ -134,79 +121,13 @@ impl<T> Endpoint<T> {
         id
     }
 
-    fn add_connection(&mut self, connection: Connection) -> SessionId {
+    pub(super) fn add_connection(&mut self, connection: Connection) -> SessionId {
         let (path, connection_id) = (connection.path, connection.connection_id().to_vec());
         let id = self.sessions.insert(connection);
         self.index
             .add_session(path, &connection_id, id, &self.sessions);
         self.arm(id);
         id
-    }
-
-    /// Goes on with a session of DTLS 1.2 that was established earlier, as if its handshake had completed now. Who imports it
-    /// has judged its client.
-    ///
-    /// `None`: there is no room, or another session has its connection ID or, if it has none, its path; or the connection ID has
-    /// another length than those of this endpoint.
-    pub fn import(
-        &mut self,
-        now: Instant,
-        path: Path,
-        association: Association,
-        client: KnownClient,
-    ) -> Option<SessionId> {
-        let connection_id = association.own_connection_id();
-        // Where one without a connection ID was, others with one may have gone.
-        let keeps = self.found_by_path(path);
-        let is_free = match connection_id.len() {
-            0 => keeps.is_none(),
-            length => {
-                length == self.index.connection_id_length()
-                    && self.index.session_with(connection_id).is_none()
-                    && self.index.handshake_with(connection_id).is_none()
-            }
-        };
-        if !is_free || self.established() >= self.parameters.sessions {
-            return None;
-        }
-        let session = self.add_connection(Connection {
-            engine: Engine::Dtls12(association),
-            path,
-            unproven: None,
-            deadline: now + self.parameters.session_idle,
-            timer: Slot::default(),
-            certificate: CertificateTag::of(&client.id),
-            period: client.period,
-            verified: client.verified,
-            fresh: None,
-            resumption_id: [0; 32],
-        });
-        if keeps.is_some() {
-            self.index
-                .move_session(path, path, session, keeps, &self.sessions);
-        }
-        self.events.push_back(Event::Established {
-            session,
-            path,
-            certificate: client.id,
-            version: "1.2",
-        });
-        Some(session)
-    }
-
-    /// What a session of DTLS 1.2 is, to store it. `None` in DTLS 1.3.
-    pub fn export(&self, id: SessionId) -> Option<Exported<'_>> {
-        let connection = self.sessions.get(id)?;
-        let unproven = connection.unproven.as_ref();
-        match &connection.engine {
-            Engine::Dtls12(association) => Some(Exported {
-                path: unproven.map_or(connection.path, |unproven| unproven.proven),
-                association,
-                period: connection.period,
-                verified: connection.verified.as_deref(),
-            }),
-            Engine::Dtls13(_) => None,
-        }
     }
 
     /// A session has brought application data.

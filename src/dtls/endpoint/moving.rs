@@ -32,6 +32,7 @@ impl<T> Endpoint<T> {
             return;
         };
         if let Some(unproven) = connection.unproven.take() {
+            self.used.push(id, connection);
             self.send_waiting(id, unproven.into_waiting());
         }
     }
@@ -132,7 +133,9 @@ impl<T> Endpoint<T> {
         if let Ok(cookie) = association.challenge(&mut SystemRandom, &mut datagram) {
             unproven.challenged(now, cookie);
             let path = connection.path;
-            if unproven.sends_proof(datagram.len()) {
+            let is_sent = unproven.sends_proof(datagram.len());
+            self.used.push(id, connection);
+            if is_sent {
                 self.transmit(path, datagram);
             }
         }

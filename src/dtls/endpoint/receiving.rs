@@ -5,7 +5,7 @@ use crate::dtls::EndReason;
 use crate::dtls::connection::Engine;
 use crate::dtls::path::{Path, SessionId};
 use dtls_server::alert::Alert;
-use dtls_server::association::ProtectError;
+use dtls_server::association::{Discard, ProtectError};
 use dtls_server::established::{self, Incoming, Reason, Received};
 use dtls_server::record::{self, ContentType, records};
 use std::time::Instant;
@@ -71,7 +71,12 @@ impl<T> Endpoint<T> {
             };
             let last_flight = connection.fresh.as_mut();
             let last_flight = last_flight.and_then(|fresh| fresh.last_flight.as_deref_mut());
-            let Ok(incoming) = established::receive(association, last_flight, &record) else {
+            let received = established::receive(association, last_flight, &record);
+            if matches!(received, Ok(_) | Err(Discard::InnerType)) {
+                // It was authentic, and counts as received.
+                self.used.push(id, connection);
+            }
+            let Ok(incoming) = received else {
                 discarded += 1;
                 if discarded >= MAX_DISCARDED {
                     break;
@@ -153,12 +158,15 @@ impl<T> Endpoint<T> {
         };
         let path = connection.path;
         let mut datagram = Vec::new();
-        match association.protect(ContentType::APPLICATION_DATA, plaintext, &mut datagram) {
+        let written = association.protect(ContentType::APPLICATION_DATA, plaintext, &mut datagram);
+        self.used.push(id, connection);
+        match written {
             Ok(()) => self.transmit(path, datagram),
             Err(ProtectError::NumbersExhausted) => {
                 let reason = ProtectError::NumbersExhausted.to_string();
                 self.end(id, EndReason::Failed(reason));
             }
+            Err(ProtectError::NotReserved) => self.end(id, EndReason::NotReserved),
             // Longer than the client takes: see `max_plaintext`.
             Err(ProtectError::TooLong | ProtectError::Failed(_)) => {
                 self.counters.engine_failures += 1;
@@ -168,11 +176,14 @@ impl<T> Endpoint<T> {
 
     /// Sends an alert of a session of DTLS 1.2.
     pub(super) fn send_alert(&mut self, id: SessionId, alert: Alert) {
-        let connection = self.sessions.get_mut(id);
-        let datagram = connection.and_then(|connection| match &mut connection.engine {
-            Engine::Dtls12(association) => established::protect(association, alert),
-            Engine::Dtls13(_) => None,
-        });
+        let Some(connection) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let Engine::Dtls12(association) = &mut connection.engine else {
+            return;
+        };
+        let datagram = established::protect(association, alert);
+        self.used.push(id, connection);
         if let Some(datagram) = datagram {
             self.transmit_to(id, datagram);
         }

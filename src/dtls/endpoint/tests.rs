@@ -24,9 +24,11 @@ mod random_resumptions;
 mod refused;
 mod resuming;
 mod sources;
+mod stored;
 mod tickets;
 mod unproven;
 mod unregistered;
+mod used;
 mod worst;
 
 fn credentials() -> ServerCredentials {

@@ -12,6 +12,12 @@
 //! Over MQTT all subscriptions end at once: further commands wait in ThingsBoard. A command that came before is notified,
 //! and acknowledged to ThingsBoard when the device has acknowledged it. A device's connection is closed with its session,
 //! since the next gateway may open one under the same access token.
+//!
+//! # Sessions that are stored
+//!
+//! They are not closed: the next process goes on with them ([`state`](crate::state)), and no device is to notice it. So their
+//! requests are served as long as polls for commands are open. Then requests are ignored, as if they were lost: the device
+//! repeats them, and the next process answers. It is over when those that came before are answered.
 
 use super::Core;
 use super::respond::Why;
@@ -23,6 +29,10 @@ use std::time::{Duration, Instant};
 
 const REASON: &str = "the gateway stops";
 
+/// How long requests are ignored at least: acknowledgements of the last responses are on their way. It is less than
+/// ACK_TIMEOUT, so that the first repetition of a request reaches the next process.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// Max-Age in seconds: by then there may be another gateway.
 const MAX_AGE: u32 = 2;
 
@@ -33,6 +43,9 @@ pub(super) struct Draining {
     is_over: bool,
     /// Sessions with activity since they were checked last.
     pub(super) touched: Vec<SessionId>,
+    /// Since when requests of stored sessions are ignored.
+    ignoring_since: Option<Instant>,
+    is_settled: bool,
 }
 
 impl Draining {
@@ -41,7 +54,9 @@ impl Draining {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.until.filter(|_| !self.is_over)
+        let until = self.until.filter(|_| !self.is_over)?;
+        let settled = self.ignoring_since.filter(|_| !self.is_settled);
+        Some(settled.map_or(until, |since| until.min(since + SETTLE)))
     }
 }
 
@@ -55,10 +70,11 @@ impl Core {
         self.settle(now);
     }
 
-    /// Whether every session and every call for a device's request has ended, or the time is over.
+    /// Whether every session that is not stored and every call for a device's request has ended, or the time is over.
     pub fn is_drained(&self) -> bool {
-        let ended = self.sessions.is_empty() && self.in_flight.count() == 0;
-        self.draining.is_over || self.draining.is_active() && ended
+        let ended = self.sessions.are_stored() && self.in_flight.count() == 0;
+        let is_settled = self.state.is_none() || self.draining.is_settled;
+        self.draining.is_over || self.draining.is_active() && ended && is_settled
     }
 
     /// Whether new sessions are refused, because the process is about to stop.
@@ -66,8 +82,20 @@ impl Core {
         self.draining.is_active()
     }
 
+    /// Whether a request in this session is ignored, because the next process will answer its repetition.
+    pub(super) fn leaves_requests(&self, session: SessionId) -> bool {
+        self.draining.ignoring_since.is_some() && self.is_stored(session)
+    }
+
     /// Closes all sessions if the time is over.
     pub(super) fn continue_draining(&mut self, now: Instant) {
+        if self.draining.is_active() && self.state.is_some() {
+            if self.relay_calls.command_polls() == 0 {
+                self.draining.ignoring_since.get_or_insert(now);
+            }
+            let since = self.draining.ignoring_since;
+            self.draining.is_settled = since.is_some_and(|since| since + SETTLE <= now);
+        }
         if self
             .draining
             .next_timeout()
@@ -80,8 +108,10 @@ impl Core {
 
     /// Lets a session expire if nothing in it is open.
     pub(super) fn close_if_drained(&mut self, now: Instant, session: SessionId) {
-        let at = self.drained_at(now, session);
-        self.sessions.expire(session, at);
+        if !self.is_stored(session) {
+            let at = self.drained_at(now, session);
+            self.sessions.expire(session, at);
+        }
     }
 
     /// When a session may be closed, if it stays idle until then. `None`: something is open.
@@ -143,10 +173,12 @@ impl Core {
         self.sessions.dtls.close(session, why);
     }
 
-    /// Ends every session with a close_notify.
+    /// Ends every session that is not stored with a close_notify.
     pub fn close_all(&mut self, now: Instant) {
         for session in self.sessions.ids() {
-            self.sessions.dtls.close(session, REASON);
+            if !self.is_stored(session) {
+                self.sessions.dtls.close(session, REASON);
+            }
         }
         self.settle(now);
     }

@@ -135,6 +135,11 @@ impl Core {
                 Code::UNAUTHORIZED,
                 "the certificate is no longer registered at the gateway",
             ),
+            ObservationEnd::NotRestored => Response::error(
+                Code::SERVICE_UNAVAILABLE,
+                "the gateway has restarted and has lost this observation: register again",
+            )
+            .with_max_age(0),
             ObservationEnd::Forbidden => {
                 Response::error(Code::FORBIDDEN, "ThingsBoard says the device was deleted")
             }

@@ -20,6 +20,8 @@ pub(super) struct RelayCalls {
     open: HashSet<(RelayId, RelayCall)>,
     /// Polls among them.
     polls: usize,
+    /// Polls for commands among those.
+    command_polls: usize,
     reads: usize,
     /// Relays that wait to read, in order. No relay is in it twice; `read_wanted` has the number of its newest read.
     reads_waiting: VecDeque<RelayId>,
@@ -40,6 +42,11 @@ impl RelayCalls {
         (self.polls, self.open.len().saturating_sub(self.polls))
     }
 
+    /// Open polls for commands.
+    pub(super) fn command_polls(&self) -> usize {
+        self.command_polls
+    }
+
     /// Relays that wait to read.
     pub(super) fn reads_waiting(&self) -> usize {
         self.reads_waiting.len()
@@ -48,6 +55,7 @@ impl RelayCalls {
     fn insert(&mut self, relay: RelayId, relay_call: RelayCall) {
         let is_new = self.open.insert((relay, relay_call));
         self.polls += usize::from(is_new && matches!(relay_call, RelayCall::Poll(..)));
+        self.command_polls += usize::from(is_new && is_command_poll(relay_call));
     }
 
     /// Returns whether the call was open.
@@ -55,6 +63,8 @@ impl RelayCalls {
         let was = self.open.remove(&(relay, relay_call));
         let polls = usize::from(was && matches!(relay_call, RelayCall::Poll(..)));
         self.polls = self.polls.saturating_sub(polls);
+        let polls = usize::from(was && is_command_poll(relay_call));
+        self.command_polls = self.command_polls.saturating_sub(polls);
         was
     }
 
@@ -70,6 +80,10 @@ impl RelayCalls {
     pub(super) fn poll_abort(&mut self) -> Option<Ticket> {
         self.aborted.pop_front()
     }
+}
+
+fn is_command_poll(relay_call: RelayCall) -> bool {
+    matches!(relay_call, RelayCall::Poll(Kind::Commands, _))
 }
 
 impl Core {

@@ -31,6 +31,7 @@ impl Core {
             unanswered: self.tallies.answers.unanswered,
             // The driver knows it.
             mqtt: None,
+            stored: self.state_report(),
             upstream: CallKind::ALL.map(|kind| (kind, *upstream.ended(kind))),
             bounds: self.bounds(),
             bounds_reached: self.bounds_reached(unsent, 0),

@@ -21,6 +21,12 @@ use std::time::Instant;
 /// Seconds after which a device may try again when too many calls are in flight.
 const BUSY_MAX_AGE: u32 = 5;
 
+/// Tells sets of relations apart: ids are never used again, and rise.
+fn relations(endpoint: &RemoteEndpoint) -> (usize, u64) {
+    let ids = endpoint.relations().map(|(id, _)| u64::from(id.0));
+    (endpoint.observations(), ids.sum())
+}
+
 impl Core {
     /// The largest CoAP message that fits one datagram, and one record of this session, in bytes.
     fn max_message(&self, session: SessionId) -> usize {
@@ -38,7 +44,9 @@ impl Core {
         work: impl FnOnce(&mut RemoteEndpoint, &mut Context<'_>, &mut Vec<Output>) -> T,
     ) -> Option<T> {
         let max_message = self.max_message(session);
+        let is_stored = self.state.is_some();
         let peer = self.sessions.get_mut(session)?;
+        let relations = is_stored.then(|| relations(&peer.endpoint));
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut parameters = match peer.device {
             Some(_) => self.settings.coap,
@@ -60,6 +68,7 @@ impl Core {
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
+        let has_other = relations.is_some_and(|before| before != self::relations(&peer.endpoint));
         if peer.endpoint.can_start_queued(&context) {
             self.ready.add(now, peer);
         } else if held_back && peer.endpoint.queued() > 0 {
@@ -91,6 +100,9 @@ impl Core {
             }
         }
         self.outputs = outputs;
+        if has_other {
+            self.row_changed(session);
+        }
         self.prove_path(now, session);
         if self.draining.is_active() {
             self.draining.touched.push(session);
@@ -118,7 +130,10 @@ impl Core {
         peer.open_request(exchange, labels);
         self.tallies.answers.opened();
         // A device's reply to a command ends an exchange that ThingsBoard has begun.
-        if self.draining.is_active() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
+        if self.draining.is_active()
+            && !self.is_stored(session)
+            && !matches!(resource, Ok(Resource::Rpc { id: Some(_) }))
+        {
             return self.refuse_while_draining(now, session, exchange);
         }
         let kind = resource.ok().and_then(Resource::observable);

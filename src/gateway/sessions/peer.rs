@@ -5,6 +5,7 @@ use crate::device::{CertificateId, Device, Fingerprint};
 use crate::dtls::{Path, SessionId};
 use crate::gateway::stats::answers::RequestLabels;
 use crate::quotas::in_flight::Holder;
+use crate::state::kept::Kept;
 use crate::timers::Slot;
 use crate::timers::moment::Moment;
 use coap::{ExchangeId, RemoteEndpoint};
@@ -36,6 +37,8 @@ pub(crate) struct Peer {
     /// When a request was answered last, or a notification acknowledged.
     pub(super) last_served: Option<Moment>,
     pub(super) expires: Option<Moment>,
+    /// Its row in the store. `None`: it is not stored.
+    pub(crate) kept: Option<Box<Kept>>,
     /// The registry in which `device` was looked up.
     pub(super) registry_version: u32,
     /// The first exchange that belongs to its current device.
@@ -80,6 +83,7 @@ impl Peer {
             last_received: now.into(),
             reported_alive: now.into(),
             last_served: None,
+            kept: None,
             registry_version: 0,
             first_exchange: endpoint.next_exchange(),
             first_exchange_of_token: endpoint.next_exchange(),
@@ -92,6 +96,11 @@ impl Peer {
             is_ready: false,
             is_postponed: false,
         }
+    }
+
+    /// It was established and last received something before this process.
+    pub(crate) fn set_times(&mut self, established: Instant, last_received: Instant) {
+        (self.since, self.last_received) = (established.into(), last_received.into());
     }
 
     /// The holder that its calls to ThingsBoard and its datagrams count for.
@@ -200,6 +209,6 @@ mod tests {
     fn a_peer_is_small() {
         let bytes = size_of::<Peer>();
         println!("{bytes} bytes");
-        assert!(bytes <= 312, "{bytes}");
+        assert!(bytes <= 320, "{bytes}");
     }
 }

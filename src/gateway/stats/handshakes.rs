@@ -25,7 +25,14 @@ pub(crate) const OUTCOMES: [&str; 17] = [
     "failed",
 ];
 /// Why a session ended.
-pub(crate) const REASONS: [&str; 5] = ["closed_by_device", "idle", "replaced", "closed", "failed"];
+pub(crate) const REASONS: [&str; 6] = [
+    "closed_by_device",
+    "idle",
+    "replaced",
+    "closed",
+    "numbers_not_reserved",
+    "failed",
+];
 
 const COMPLETED: &str = "completed";
 
@@ -62,6 +69,7 @@ impl Handshakes {
             EndReason::Idle => "idle",
             EndReason::Replaced => "replaced",
             EndReason::Closed(_) => "closed",
+            EndReason::NotReserved => "numbers_not_reserved",
             EndReason::Failed(_) => "failed",
         });
     }

@@ -43,6 +43,7 @@ impl DeviceRelay {
         let observer = self.observer_of(kind, session);
         if observer.is_some_and(Observer::park) {
             context.counters.parked += 1;
+            self.export_changed();
             match kind {
                 Kind::Attributes => self.attributes.pause(),
                 Kind::Commands => self.commands.pause(),

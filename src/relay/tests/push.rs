@@ -10,7 +10,7 @@ fn world() -> World {
     World::of_form(Form::Push, Settings::default())
 }
 
-fn packet(connection: u64, packet: u16) -> Acknowledgement {
+pub(super) fn packet(connection: u64, packet: u16) -> Acknowledgement {
     Acknowledgement {
         connection: ConnectionId(connection),
         packet,
@@ -26,7 +26,12 @@ impl World {
         self.event(|relay, now, context| relay.downlink_event(now, kind, event, context))
     }
 
-    fn subscribed(&mut self, kind: Kind, number: u64, connection: u64) -> Vec<RelayEffect> {
+    pub(super) fn subscribed(
+        &mut self,
+        kind: Kind,
+        number: u64,
+        connection: u64,
+    ) -> Vec<RelayEffect> {
         self.downlink(kind, Event::Subscribed(number, ConnectionId(connection)))
     }
 
@@ -34,7 +39,7 @@ impl World {
         self.downlink(kind, Event::Interrupted(ConnectionId(connection)))
     }
 
-    fn pushes(
+    pub(super) fn pushes(
         &mut self,
         kind: Kind,
         body: &str,
@@ -65,7 +70,7 @@ impl World {
     }
 }
 
-fn acknowledged(effects: &[RelayEffect]) -> Vec<Acknowledgement> {
+pub(super) fn acknowledged(effects: &[RelayEffect]) -> Vec<Acknowledgement> {
     let acknowledged = effects.iter().filter_map(|effect| match effect {
         RelayEffect::Downlink(Effect::Acknowledge(acknowledgement)) => Some(*acknowledgement),
         _ => None,

@@ -25,10 +25,22 @@ struct Run {
     in_flight: Option<(u64, String)>,
     /// How often the device has acknowledged each command.
     delivered: HashMap<String, usize>,
+    kills: Kills,
+    stored: Option<Vec<u8>>,
+}
+
+/// Whether the process is killed, and how old what it goes on with may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kills {
+    Never,
+    /// The relay is stored after each event.
+    StoredAtOnce,
+    /// It is stored from time to time.
+    StoredLate,
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
+    fn new(seed: u64, kills: Kills) -> Run {
         let mut run = Run {
             world: World::of_form(Form::Push, Settings::default()),
             random: fastrand::Rng::with_seed(seed),
@@ -41,9 +53,12 @@ impl Run {
             is_granted: false,
             in_flight: None,
             delivered: HashMap::new(),
+            kills,
+            stored: None,
         };
         let effects = run.world.register_commands(FIRST);
         run.carry_out(effects);
+        run.stored = run.world.export();
         run
     }
 
@@ -75,6 +90,20 @@ impl Run {
                 other => panic!("{other:?}"),
             }
         }
+        if self.kills == Kills::StoredAtOnce {
+            self.stored = self.world.export();
+        }
+    }
+
+    /// The process is killed, and another begins some time later.
+    fn kill(&mut self) {
+        (self.connection, self.wanted, self.in_flight) = (None, None, None);
+        self.is_granted = false;
+        self.packets.clear();
+        self.world.now += MS * self.random.u32(0..600_000);
+        self.world.restore(self.stored.as_deref());
+        let effects = self.world.event(|_, _, _| {});
+        self.carry_out(effects);
     }
 
     fn report(&mut self, event: Event<Message>) {
@@ -174,39 +203,67 @@ impl Run {
     }
 
     fn step(&mut self) {
-        match self.random.u32(0..10) {
+        let kinds = match self.kills {
+            Kills::Never => 10,
+            Kills::StoredAtOnce | Kills::StoredLate => 12,
+        };
+        match self.random.u32(0..kinds) {
             0 => self.send_command(),
             1 => self.lose_connection(),
             2 | 3 => self.connect(),
             4 | 5 => self.device_acknowledges(),
             6 => self.device_is_away(),
             7 => self.device_sends(),
+            10 => self.stored = self.world.export(),
+            11 if self.random.u8(0..4) == 0 => self.kill(),
             _ => self.time_passes(),
         }
     }
 }
 
+fn run(seed: u64, kills: Kills) -> Run {
+    let mut run = Run::new(seed, kills);
+    for _ in 0..STEPS {
+        run.step();
+    }
+    for _ in 0..1000 {
+        run.device_sends();
+        run.time_passes();
+        run.connect();
+        run.device_acknowledges();
+    }
+    assert!(run.last_id > 100, "seed {seed}");
+    assert_eq!(
+        u32::try_from(run.delivered.len()),
+        Ok(run.last_id),
+        "seed {seed}: lost"
+    );
+    assert!(run.pending.is_empty(), "seed {seed}: {:?}", run.pending);
+    run
+}
+
+fn assert_delivered_once(run: &Run, seed: u64) {
+    let twice = run.delivered.iter().find(|(_, count)| **count > 1);
+    assert_eq!(twice, None, "seed {seed}: delivered twice");
+}
+
 #[test]
 fn every_command_is_delivered_once_and_acknowledged_whatever_is_lost() {
     for seed in 0..50 {
-        let mut run = Run::new(seed);
-        for _ in 0..STEPS {
-            run.step();
-        }
-        for _ in 0..1000 {
-            run.device_sends();
-            run.time_passes();
-            run.connect();
-            run.device_acknowledges();
-        }
-        assert!(run.last_id > 100, "seed {seed}");
-        let delivered = run.delivered.values().filter(|count| **count == 1).count();
-        assert_eq!(
-            run.delivered.len(),
-            delivered,
-            "seed {seed}: delivered twice"
-        );
-        assert_eq!(u32::try_from(delivered), Ok(run.last_id), "seed {seed}");
-        assert!(run.pending.is_empty(), "seed {seed}: {:?}", run.pending);
+        assert_delivered_once(&run(seed, Kills::Never), seed);
+    }
+}
+
+#[test]
+fn every_command_is_delivered_once_by_processes_that_are_killed_and_had_stored_what_they_knew() {
+    for seed in 50..80 {
+        assert_delivered_once(&run(seed, Kills::StoredAtOnce), seed);
+    }
+}
+
+#[test]
+fn no_command_is_lost_by_processes_that_are_killed_and_had_not_stored_their_last_changes() {
+    for seed in 80..110 {
+        run(seed, Kills::StoredLate);
     }
 }

@@ -272,3 +272,13 @@ fn any_bytes_are_refused_or_the_decoded_message_encodes_to_them() {
     }
     assert!(decoded > 1000 && refused > 1000, "{decoded}, {refused}");
 }
+
+#[test]
+fn a_header_tells_requests_from_everything_else() {
+    let is_request = |hex| Message::is_request(&bytes(hex));
+    assert!(is_request("40 01 7d34") && is_request("5f 1f 7d34"));
+    // An empty message, a response, another version, and what is no message.
+    for other in ["40 00 7d34", "60 45 7d34", "80 01 7d34", "40", ""] {
+        assert!(!is_request(other), "{other}");
+    }
+}

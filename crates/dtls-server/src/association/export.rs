@@ -59,7 +59,8 @@ impl Association {
     /// key that authenticates them. An export that is older than the association doesn't know which numbers were used since.
     /// So store a bound beside each export, above [`send_number`](Association::send_number); before the association has used
     /// all numbers below the bound, store a higher one; and [restore](Association::restore) with the bound. Then a crash at any
-    /// time costs numbers, and repeats none.
+    /// time costs numbers, and repeats none. [`set_send_end`](Association::set_send_end) makes the association stop at the bound
+    /// that is stored.
     #[must_use]
     pub fn export(&self) -> Zeroizing<Vec<u8>> {
         let aead = self.suite.aead();
@@ -92,10 +93,12 @@ impl Association {
     }
 
     /// An association out of its export. It sends from `first_send_number` on, or from where the export was if that is higher.
+    /// How far it may send is not in the export: [`set_send_end`](Association::set_send_end).
     ///
     /// What was received after the export is not known. An attacker who recorded it can have it accepted once more, as the
     /// newest record, from an address of its own. So a new address is proven before more than a little is sent there, and where
-    /// a repeated request does harm, it is for the protocol above to notice it.
+    /// a repeated request does harm, it is for the protocol above to notice it. What a store has beside the export makes it
+    /// less: [`renew_receive_window`](Association::renew_receive_window).
     ///
     /// # Errors
     /// The bytes are not an export of this format, or no number is left to send with.

@@ -15,6 +15,9 @@ pub enum ProtectError {
     /// All 2^48 numbers have been used. The session has ended.
     #[error("no record number is left")]
     NumbersExhausted,
+    /// The next number is not [reserved](Association::set_send_end). None is used, so that it may be sent once more are reserved.
+    #[error("no record number is reserved")]
+    NotReserved,
     /// See [`Failed`].
     #[error(transparent)]
     Failed(#[from] Failed),
@@ -37,6 +40,9 @@ impl Association {
         let sequence = self.send_number;
         if sequence > MAX_SEQUENCE {
             return Err(ProtectError::NumbersExhausted);
+        }
+        if sequence >= self.send_end {
+            return Err(ProtectError::NotReserved);
         }
         // Used, even if what follows fails.
         self.send_number = sequence.saturating_add(1);

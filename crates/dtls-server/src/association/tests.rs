@@ -3,6 +3,7 @@ use crate::crypto::aead::Cipher;
 use crate::record::{ContentType, DTLS_1_2, Record, records, write_header};
 use crate::wire::Writer;
 
+mod receive_window;
 mod refused;
 mod restored;
 mod sent;

@@ -12,14 +12,14 @@ use rcgen::{
 };
 use std::collections::BTreeMap;
 
-const WORLDS: usize = if cfg!(feature = "slow-tests") {
+pub(super) const WORLDS: usize = if cfg!(feature = "slow-tests") {
     2_500
 } else {
     60
 };
 const NAMES: [&str; 3] = ["a", "b", "c"];
-const KEYS: usize = 4;
-const TIMES: [u64; 4] = [
+pub(super) const KEYS: usize = 4;
+pub(super) const TIMES: [u64; 4] = [
     NOW - YEAR / 2 - YEAR / 4,
     NOW - YEAR / 4,
     NOW,
@@ -115,16 +115,16 @@ fn leaf(random: &mut Rng) -> CertificateParams {
     params
 }
 
-struct World {
+pub(super) struct World {
     identities: Vec<Authority>,
     /// Of authorities: PEM.
     certificates: Vec<String>,
     /// What each client sends.
-    chains: Vec<Vec<Vec<u8>>>,
+    pub(super) chains: Vec<Vec<Vec<u8>>>,
 }
 
 impl World {
-    fn new(keys: &[KeyPair], random: &mut Rng) -> World {
+    pub(super) fn new(keys: &[KeyPair], random: &mut Rng) -> World {
         let identities = identities(keys);
         // Few, so that they often have several certificates.
         let mut few: Vec<usize> = (0..identities.len()).collect();
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// A policy of some of the certificates, and lists of some authorities.
-    fn policy(&self, validity: Validity, random: &mut Rng) -> Option<ClientPolicy> {
+    pub(super) fn policy(&self, validity: Validity, random: &mut Rng) -> Option<ClientPolicy> {
         let chosen = self.certificates.iter().filter(|_| random.u8(..3) > 0);
         let file: String = chosen.map(String::as_str).collect();
         let mut policy = ClientPolicy::new(Some(file.as_bytes()), validity).ok()?;
@@ -191,7 +191,7 @@ fn is_accepted_by_its_path(
     policy.known(&path, at(time)).is_ok()
 }
 
-fn slices(chain: &[Vec<u8>]) -> Vec<&[u8]> {
+pub(super) fn slices(chain: &[Vec<u8>]) -> Vec<&[u8]> {
     chain.iter().map(Vec::as_slice).collect()
 }
 
@@ -216,7 +216,7 @@ fn nothing_is_accepted_again_that_would_not_be_by_its_certificates_under_random_
                 let Ok(client) = policy.verify(&slices(chain), at(time), &mut paths) else {
                     continue;
                 };
-                let encoded = client.encode(&mut paths);
+                let encoded = client.encode();
                 clients.push((chain, KnownClient::decode(&encoded, &paths).unwrap()));
             }
         }

@@ -1,9 +1,6 @@
 //! Clients with connection IDs, whose address changes (RFC 9146).
 
 use super::*;
-use crate::credentials::KnownClient;
-use crate::device::CertificateId;
-use crate::dtls::Exported;
 use dtls_server::record::ContentType;
 use dtls_server::routability::PathMessage;
 use dtls_test_client::{Client, Credentials, KeyType, Options};
@@ -382,78 +379,4 @@ fn a_moved_session_is_ended_where_its_client_is() {
     let sent = bench.sent();
     assert_eq!((sent.len(), sent[0].0), (1, path(2)));
     assert_eq!(bench.endpoint.next_timeout(), None);
-}
-
-/// The client of an exported session.
-fn known(exported: &Exported<'_>) -> KnownClient {
-    KnownClient {
-        id: CertificateId::of(b"certificate"),
-        period: exported.period,
-        verified: exported.verified.cloned().map(Box::new),
-    }
-}
-
-#[test]
-fn a_session_is_exported_and_imported_and_goes_on() {
-    use dtls_server::association::Association;
-    let mut bench = Bench::new(Parameters::default());
-    let (mut client, session) = bench.connect(1, options());
-    let exported = bench.endpoint.export(session).unwrap();
-    let (at, association) = (exported.path, exported.association);
-    let (bytes, next) = (association.export(), association.send_number());
-    let known = known(&exported);
-    let restored = || Association::restore(&bytes, next + 1_000).unwrap();
-    let mut another = Bench::new(Parameters {
-        sessions: 1,
-        ..Parameters::default()
-    });
-    let session = another
-        .endpoint
-        .import(another.now, at, restored(), known.clone())
-        .unwrap();
-    let established = another.endpoint.poll_event();
-    assert!(
-        matches!(established, Some(Event::Established { certificate, .. }) if certificate == known.id)
-    );
-    another.receive(2, &client.send(DATA));
-    assert_eq!((another.plaintexts(), another.moves()), (1, vec![path(2)]));
-    client.receive(&another.send(session, 1)[0].1);
-    assert_eq!(client.take_application_data(), [DATA]);
-    // Its connection ID is in use, and there is no room.
-    let again = another.endpoint.import(another.now, at, restored(), known);
-    assert_eq!(again, None);
-}
-
-/// A session with a connection ID may have gone to the address of one without: both are stored, and come in any order.
-#[test]
-fn sessions_of_one_address_are_imported_in_any_order_and_go_on() {
-    use dtls_server::association::Association;
-    let mut bench = Bench::new(Parameters::default());
-    let without = Options {
-        connection_id: None,
-        ..options()
-    };
-    let (by_path, first) = bench.connect(1, without);
-    let (mut by_id, second) = bench.connect(2, options());
-    bench.receive(1, &by_id.send(DATA));
-    // An address that is not proven is not exported.
-    assert_eq!(bench.endpoint.export(second).unwrap().path, path(2));
-    bench.endpoint.confirm_path(second);
-    let mut clients = [by_path, by_id];
-    for order in [[first, second], [second, first]] {
-        let mut another = Bench::new(Parameters::default());
-        for id in order {
-            let exported = bench.endpoint.export(id).unwrap();
-            assert_eq!(exported.path, path(1));
-            let (association, client) = (exported.association, known(&exported));
-            let next = association.send_number() + 1_000;
-            let restored = Association::restore(&association.export(), next).unwrap();
-            let imported = (another.endpoint).import(another.now, path(1), restored, client);
-            assert!(imported.is_some(), "{order:?}");
-        }
-        for client in &mut clients {
-            another.receive(1, &client.send(DATA));
-        }
-        assert_eq!(another.plaintexts(), 2, "{order:?}");
-    }
 }

@@ -143,6 +143,7 @@ fn no_send_number_is_repeated_whenever_the_process_is_killed() {
         let mut association = Pair::new(suite).server;
         let mut used = HashSet::new();
         let block = random.u64(1..20);
+        association.set_send_end(block);
         let mut stored = Stored {
             export: association.export().to_vec(),
             bound: block,
@@ -150,7 +151,10 @@ fn no_send_number_is_repeated_whenever_the_process_is_killed() {
         for _ in 0..200 {
             match random.u8(..20) {
                 // A kill: what is not stored is lost.
-                0 => association = Association::restore(&stored.export, stored.bound).unwrap(),
+                0 => {
+                    association = Association::restore(&stored.export, stored.bound).unwrap();
+                    association.set_send_end(stored.bound);
+                }
                 // The whole is stored anew.
                 1 => {
                     let bound = association.send_number() + block;
@@ -158,12 +162,19 @@ fn no_send_number_is_repeated_whenever_the_process_is_killed() {
                         export: association.export().to_vec(),
                         bound: bound.max(stored.bound),
                     };
+                    association.set_send_end(stored.bound);
                 }
                 _ => {
-                    if association.send_number() >= stored.bound {
+                    let mut record = Vec::new();
+                    let data = ContentType::APPLICATION_DATA;
+                    let mut written = association.protect(data, b"content", &mut record);
+                    if written == Err(ProtectError::NotReserved) {
+                        // A higher bound is stored, and only then used.
                         stored.bound = association.send_number() + block;
+                        association.set_send_end(stored.bound);
+                        written = association.protect(data, b"content", &mut record);
                     }
-                    let record = sent(&mut association, b"content");
+                    assert_eq!(written, Ok(()));
                     assert!(used.insert(record[3..11].to_vec()));
                 }
             }

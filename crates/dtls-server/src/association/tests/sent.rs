@@ -148,3 +148,34 @@ fn the_last_number_is_used_once() {
         assert!(out.is_empty());
     }
 }
+
+#[test]
+fn nothing_is_sent_with_a_number_that_is_not_reserved() {
+    for id in [&[][..], &[1]] {
+        let mut pair = Pair::with_connection_ids(CipherSuite::EcdheEcdsaAes128Gcm, id, &[]);
+        pair.server.set_send_end(2);
+        for number in 0..2 {
+            assert_eq!(pair.server.send_number(), number);
+            sent(&mut pair.server, CONTENT);
+        }
+        let mut out = vec![1];
+        for _ in 0..3 {
+            let refused = pair.server.protect(ContentType::ALERT, &[1, 0], &mut out);
+            assert_eq!(refused, Err(ProtectError::NotReserved));
+        }
+        // No number is used, and nothing appended.
+        assert_eq!((out.len(), pair.server.send_number()), (1, 2));
+        pair.server.set_send_end(3);
+        let next = sent(&mut pair.server, CONTENT);
+        assert_eq!(next[5..11], [0, 0, 0, 0, 0, 2]);
+        // A lower end than what was used already.
+        pair.server.set_send_end(1);
+        let refused = pair.server.protect(ContentType::ALERT, &[1, 0], &mut out);
+        assert_eq!(refused, Err(ProtectError::NotReserved));
+        // The last number is the last one, whatever is reserved.
+        pair.server.set_send_end(u64::MAX);
+        pair.server.send_number = MAX_SEQUENCE + 1;
+        let refused = pair.server.protect(ContentType::ALERT, &[1, 0], &mut out);
+        assert_eq!(refused, Err(ProtectError::NumbersExhausted));
+    }
+}

@@ -1,0 +1,38 @@
+//! The relays whose export has changed since it was last taken.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Device names, each once, in the order in which their relays changed.
+#[derive(Debug, Default)]
+pub(super) struct ChangedRelays {
+    /// Nothing is inserted otherwise: no one would take it.
+    is_on: bool,
+    order: VecDeque<Arc<str>>,
+    members: HashSet<Arc<str>>,
+}
+
+impl ChangedRelays {
+    pub(super) fn turn_on(&mut self) {
+        self.is_on = true;
+    }
+
+    pub(super) fn insert(&mut self, device: &Arc<str>) {
+        if self.is_on && self.members.insert(device.clone()) {
+            self.order.push_back(device.clone());
+        }
+    }
+
+    /// Removes the first, so many at most.
+    pub(super) fn take(&mut self, most: usize) -> Vec<Arc<str>> {
+        let taken: Vec<Arc<str>> = self.order.drain(..most.min(self.order.len())).collect();
+        for device in &taken {
+            self.members.remove(device);
+        }
+        taken
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+}

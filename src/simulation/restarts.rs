@@ -1,0 +1,170 @@
+//! The gateway's process ends, orderly or killed, and another one begins with what was stored: no device is to notice.
+
+use super::{Conditions, World, default_settings, new_core, registry};
+use crate::downlink::Kind;
+use crate::dtls::Versions;
+use coap::{Code, Type};
+use rustls_pki_types::UnixTime;
+use state_store::SimulatedDisk;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How often the store commits.
+const COMMITS: Duration = Duration::from_millis(500);
+/// When a world begins, in seconds since 1970.
+const BEGIN: u64 = 1_800_000_000;
+
+/// The disk of a gateway.
+pub(super) struct DiskSide {
+    pub(super) disk: SimulatedDisk,
+    begin: Instant,
+    committed: Instant,
+    /// The process was killed.
+    is_killed: bool,
+}
+
+impl World {
+    /// Gives the gateway a disk, and begins again with it.
+    pub(super) fn add_disk(&mut self) {
+        self.disk = Some(DiskSide {
+            disk: SimulatedDisk::new(),
+            begin: self.now,
+            committed: self.now,
+            is_killed: false,
+        });
+        self.start_gateway();
+    }
+
+    fn disk_mut(&mut self) -> &mut DiskSide {
+        self.disk.as_mut().unwrap()
+    }
+
+    /// What the clock and the thread of the store do.
+    pub(super) fn run_disk(&mut self) {
+        let now = self.now;
+        if let Some(side) = &mut self.disk {
+            self.core.set_unix_time(side.unix_time(now));
+            if now >= side.committed + COMMITS {
+                side.committed = now;
+                side.disk.commit();
+            }
+        }
+    }
+
+    /// The process is killed: what the store had not written is lost.
+    pub(super) fn kill_gateway(&mut self) {
+        self.run_disk();
+        let side = self.disk_mut();
+        side.is_killed = true;
+        side.disk.kill();
+        self.upstream.abort_all(self.now);
+    }
+
+    /// The process stops in an orderly way, within this time.
+    pub(super) fn stop_gateway(&mut self, drain: Duration) {
+        self.core.drain(self.now, drain);
+        self.flush();
+        let is_drained = self.run_until(drain + SECOND, |world| world.core.is_drained());
+        assert!(is_drained, "the gateway does not stop");
+        self.core.close_all(self.now);
+        self.flush();
+        let store = self.core.finish_state(self.now).unwrap();
+        store.stop(SECOND).unwrap();
+        self.disk_mut().is_killed = false;
+        self.upstream.abort_all(self.now);
+    }
+
+    /// Another process begins.
+    pub(super) fn start_gateway(&mut self) {
+        let devices = self.devices.iter().enumerate();
+        let registered = devices.filter(|(index, device)| *index == device.registered_as);
+        let entries = registered
+            .map(|(number, device)| (number, format!("TOKEN-{number}"), device.certificate_id()));
+        let registry = registry(entries);
+        let side = self.disk_mut();
+        let seed = side.committed.duration_since(side.begin).as_secs();
+        self.core = new_core(self.settings, registry, seed);
+        let side = self.disk.as_ref().unwrap();
+        let is_killed = side.is_killed;
+        self.core.set_unix_time(side.unix_time(self.now));
+        let opened = side.disk.open().unwrap();
+        self.core
+            .restore(self.now, opened, 5 * SECOND, |_| {})
+            .unwrap();
+        self.invariants.gateway_goes_on(&mut self.core, is_killed);
+        self.flush();
+    }
+}
+
+impl DiskSide {
+    fn unix_time(&self, now: Instant) -> UnixTime {
+        let since = now.duration_since(self.begin);
+        UnixTime::since_unix_epoch(Duration::from_secs(BEGIN) + since)
+    }
+}
+
+fn world(devices: usize) -> World {
+    let mut settings = default_settings();
+    settings.dtls.versions = Versions::Only12;
+    let mut world = World::with_settings(devices, Conditions::GOOD, 1, settings);
+    world.add_disk();
+    world.connect_all();
+    world
+}
+
+/// How many handshakes each device has begun.
+fn handshakes(world: &World) -> Vec<u32> {
+    world.devices.iter().map(|device| device.sessions).collect()
+}
+
+#[test]
+fn posts_go_on_after_a_kill_and_after_a_stop() {
+    let mut world = world(3);
+    for round in 0..6 {
+        for device in 0..3 {
+            let number = world.post(device, Type::Confirmable);
+            world.run_for(SECOND);
+            assert!(
+                world.devices[device].outcome(number).is(Code::CREATED),
+                "{round}"
+            );
+        }
+        world.run_for(SECOND);
+        match round % 2 {
+            0 => world.kill_gateway(),
+            _ => world.stop_gateway(10 * SECOND),
+        }
+        world.start_gateway();
+        assert_eq!(world.core.sessions(), 3, "{round}");
+    }
+    assert_eq!(handshakes(&world), [1; 3]);
+}
+
+#[test]
+fn an_observation_goes_on_after_a_kill_and_after_a_stop() {
+    for is_killed in [true, false] {
+        let mut world = world(1);
+        world.set_attribute(0, "a", "1");
+        world.observe(0, Type::Confirmable, Kind::Attributes);
+        world.observe(0, Type::Confirmable, Kind::Commands);
+        world.run_for(10 * SECOND);
+        match is_killed {
+            true => world.kill_gateway(),
+            false => world.stop_gateway(60 * SECOND),
+        }
+        world.set_attribute(0, "a", "2");
+        world.set_attribute(0, "b", "3");
+        let command = world.send_command(0, "\"word\"", false);
+        world.start_gateway();
+        world.run_for(60 * SECOND);
+        let name = world.device_name(0);
+        let observed = world.devices[0].observation(Kind::Attributes).unwrap();
+        assert_eq!(observed.state, world.upstream.platform.state(&name));
+        let outcome = format!(
+            "{:?}",
+            world.upstream.platform.command_outcomes.get(&command)
+        );
+        assert!(outcome.starts_with("Some(Reply"), "{outcome}");
+        assert_eq!(handshakes(&world), [1]);
+    }
+}

@@ -1,0 +1,57 @@
+//! Which keys rows have: as few as there may be sessions, so that the table stays dense.
+
+/// Keys of rows.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// Below `next`.
+    free: Vec<u32>,
+    next: u32,
+}
+
+impl Keys {
+    /// Those that are not in use, where these are. Each of them is in `used` once.
+    pub(crate) fn besides(mut used: Vec<u32>) -> Keys {
+        used.sort_unstable();
+        let next = used.last().map_or(0, |last| last.saturating_add(1));
+        let mut free = Vec::new();
+        let mut expected = 0;
+        for key in used {
+            free.extend(expected..key);
+            expected = key.saturating_add(1);
+        }
+        // The smallest first.
+        free.reverse();
+        Keys { free, next }
+    }
+
+    /// A key that is not in use. `None`: all 2^32 are.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        if let Some(key) = self.free.pop() {
+            return Some(key);
+        }
+        let key = self.next;
+        self.next = key.checked_add(1)?;
+        Some(key)
+    }
+
+    /// This one is not in use any more.
+    pub(crate) fn release(&mut self, key: u32) {
+        self.free.push(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_given_twice_and_gaps_are_filled_first() {
+        let mut keys = Keys::besides(vec![5, 0, 2]);
+        let taken: Vec<_> = (0..5).filter_map(|_| keys.take()).collect();
+        assert_eq!(taken, [1, 3, 4, 6, 7]);
+        keys.release(3);
+        assert_eq!((keys.take(), keys.take()), (Some(3), Some(8)));
+        assert_eq!(Keys::default().take(), Some(0));
+        assert_eq!(Keys::besides(vec![u32::MAX]).take(), Some(0));
+    }
+}

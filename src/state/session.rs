@@ -1,0 +1,112 @@
+//! A session as a row, and back.
+
+use super::clock::{Clock, Seconds};
+use crate::credentials::{AuthorityPaths, KnownClient};
+use crate::dtls::{Association, Path};
+use coap::RemoteEndpoint;
+use state_store::session_row::{SectionTooLong, SessionRow, SessionWindow};
+use state_store::{SendNumbers, StoredSession};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// What a session is at one moment.
+pub(crate) struct Session<'a> {
+    /// The last that was proven.
+    pub(crate) path: Path,
+    pub(crate) association: &'a Association,
+    pub(crate) client: KnownClient,
+    pub(crate) endpoint: &'a RemoteEndpoint,
+    pub(crate) established: Instant,
+    pub(crate) last_received: Instant,
+}
+
+impl Session<'_> {
+    /// The row. `is_final`: nothing is received or sent after it.
+    ///
+    /// # Errors
+    /// It is too long to be stored.
+    pub(crate) fn row(
+        &self,
+        now: Instant,
+        clock: &Clock,
+        is_final: bool,
+    ) -> Result<Zeroizing<Vec<u8>>, SectionTooLong> {
+        // When it was exported, and the export.
+        let mut coap = clock.seconds(now).0.to_be_bytes().to_vec();
+        coap.extend(self.endpoint.export(now, is_final));
+        SessionRow {
+            remote: self.path.remote,
+            local: self.path.local,
+            established: clock.seconds(self.established).0,
+            last_received: clock.seconds(self.last_received).0,
+            association: &self.association.export(),
+            coap: &coap,
+            client: &self.client.encode(),
+        }
+        .encode()
+    }
+}
+
+/// What is beside a session's row.
+pub(crate) fn window(
+    association: &Association,
+    clock: &Clock,
+    last_received: Instant,
+) -> [u8; SessionWindow::LENGTH] {
+    SessionWindow {
+        receive_window: association.receive_window(),
+        last_received: clock.seconds(last_received).0,
+    }
+    .encode()
+}
+
+/// A session as it was stored.
+pub(crate) struct Restorable {
+    pub(crate) key: u32,
+    pub(crate) numbers: SendNumbers,
+    pub(crate) path: Path,
+    pub(crate) association: Association,
+    pub(crate) client: KnownClient,
+    pub(crate) endpoint: RemoteEndpoint,
+    pub(crate) established: Instant,
+    pub(crate) last_received: Instant,
+    pub(crate) silent_for: Duration,
+}
+
+impl Restorable {
+    /// Reads a stored session. `paths`: those that were stored. `None`: it can't be read.
+    pub(crate) fn read(
+        clock: &Clock,
+        now: Instant,
+        stored: StoredSession,
+        paths: &AuthorityPaths,
+    ) -> Option<Restorable> {
+        let row = SessionRow::decode(&stored.row).ok()?;
+        let mut association =
+            Association::restore(row.association, stored.first_send_number).ok()?;
+        let mut last_received = Seconds(row.last_received);
+        if let Some(window) = &stored.window {
+            let window = SessionWindow::decode(window).ok()?;
+            association
+                .renew_receive_window(&window.receive_window)
+                .ok()?;
+            last_received = last_received.max(Seconds(window.last_received));
+        }
+        let (exported, coap) = row.coap.split_first_chunk()?;
+        let exported = clock.since(Seconds(u32::from_be_bytes(*exported)));
+        Some(Restorable {
+            key: u32::try_from(stored.key).ok()?,
+            numbers: stored.numbers,
+            path: Path {
+                remote: row.remote,
+                local: row.local,
+            },
+            association,
+            client: KnownClient::decode(row.client, paths)?,
+            endpoint: RemoteEndpoint::restore(now, exported, coap).ok()?,
+            established: clock.instant(Seconds(row.established)),
+            last_received: clock.instant(last_received),
+            silent_for: clock.since(last_received),
+        })
+    }
+}
