@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -24,8 +24,6 @@ use tokio::sync::oneshot;
 pub struct Options<'a> {
     /// `listen.coaps`, instead of any port of 127.0.0.1.
     pub listen: Option<&'a str>,
-    /// Whether it stores its sessions, and has the same port each time it is started.
-    pub stored: bool,
     /// Whether the server has a certificate with an RSA key, too.
     pub rsa: bool,
     /// Whether it has an admin server, on any port.
@@ -69,8 +67,6 @@ pub struct World {
     pub pump: Identity,
     /// Strings that no log may contain.
     secrets: BTreeSet<String>,
-    /// The logs of gateways that were restarted.
-    former_logs: Vec<String>,
 }
 
 pub const METER_TOKEN: &str = "Meter17T0kenThatIsSecret";
@@ -145,16 +141,7 @@ impl World {
             meter,
             pump,
             secrets,
-            former_logs: Vec::new(),
         }
-    }
-
-    /// Starts the gateway again, with [`Options::stored`]. It has stopped, or is killed now.
-    pub fn start_again(&mut self) {
-        self.former_logs.push(self.gateway.stop());
-        let (gateway, address) = self.start_second_gateway();
-        assert_eq!(address, self.address, "another address");
-        self.gateway = gateway;
     }
 
     /// Starts a second gateway with the same configuration. Returns its address, too.
@@ -163,6 +150,32 @@ impl World {
         let gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
         let address = gateway.await_address("listening for CoAPs");
         (gateway, address)
+    }
+
+    /// Ends the gateway by this signal, does what is to be done meanwhile, and starts another one at the same address. Returns
+    /// the log of the former one.
+    pub fn restart(&mut self, signal: &str, meanwhile: impl FnOnce(&World)) -> String {
+        match signal {
+            "KILL" => {}
+            _ => {
+                self.gateway.signal(signal);
+                self.gateway.await_end();
+            }
+        }
+        let log = self.gateway.stop();
+        for secret in &self.secrets {
+            assert!(!log.contains(secret), "the log contains {secret}");
+        }
+        meanwhile(self);
+        let configuration = self.path().join("gateway.toml");
+        let text = fs::read_to_string(&configuration).unwrap();
+        let any = "[listen]\ncoaps = \"127.0.0.1:0\"";
+        let here = format!("[listen]\ncoaps = \"{}\"", self.address);
+        fs::write(&configuration, text.replace(any, &here)).unwrap();
+        self.gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
+        let address = self.gateway.await_address("listening for CoAPs");
+        assert_eq!(address, self.address);
+        log
     }
 
     pub fn path(&self) -> &Path {
@@ -224,8 +237,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.former_logs.push(self.gateway.stop());
-        let logs = [self.former_logs.join("\n"), self.simulator.stop()];
+        let logs = [self.gateway.stop(), self.simulator.stop()];
         if std::thread::panicking() {
             eprintln!("the gateway's log:\n{}", logs[0]);
             return;
@@ -258,11 +270,7 @@ fn gateway_toml(directory: &Path, urls: &str, options: &Options<'_>) -> String {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let mut text = String::new();
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
-    let listen = match (options.listen, options.stored) {
-        (Some(listen), _) => listen.to_owned(),
-        (None, true) => free_address().to_string(),
-        (None, false) => "127.0.0.1:0".to_owned(),
-    };
+    let listen = options.listen.unwrap_or("127.0.0.1:0");
     let admin = if options.admin { "127.0.0.1:0" } else { "" };
     section("listen", &format!("coaps = {listen:?}\nadmin = {admin:?}"));
     let (certificate, key) = (file("localhost.pem"), file("localhost.key"));
@@ -295,25 +303,12 @@ fn gateway_toml(directory: &Path, urls: &str, options: &Options<'_>) -> String {
     section("limits", options.limits);
     section("relay", options.relay);
     section("ota", options.ota);
-    if options.stored {
-        let directory = file("state");
-        section(
-            "state",
-            &format!("directory = {directory:?}\nwindow = \"1s\""),
-        );
-    }
     text.push_str(options.sections);
     text.push('\n');
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
     let level = options.log_level.unwrap_or("debug");
     section("log", &format!("level = {level:?}\nformat = \"json\""));
     text
-}
-
-/// An address with a port that is free now.
-fn free_address() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap()
 }
 
 /// The simulated ThingsBoard, on a thread of its own.
