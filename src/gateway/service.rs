@@ -213,12 +213,16 @@ fn with_store(
     settings: &state::settings::Settings,
 ) -> Result<Core, StartError> {
     let directory = &settings.directory;
-    let key = settings.key.load().map_err(StartError::StateKey)?;
     let without = |error: &dyn Display| {
         log::state::not_opened(directory, &error);
         let mut core = new();
         core.nothing_is_stored();
         core
+    };
+    let key = match settings.load_key() {
+        Ok(key) => key,
+        Err(error @ KeyError::Malformed) => return Err(StartError::StateKey(error)),
+        Err(error) => return Ok(without(&error)),
     };
     let opened = match state_store::open(directory, &key.key) {
         Ok(opened) => opened,

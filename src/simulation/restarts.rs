@@ -21,6 +21,8 @@ pub(super) struct DiskSide {
     committed: Instant,
     /// The process was killed.
     is_killed: bool,
+    /// The wall clock, if it is not set: as of a host that has just booted.
+    unset_clock: Option<Instant>,
 }
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
             begin: self.now,
             committed: self.now,
             is_killed: false,
+            unset_clock: None,
         });
         self.start_gateway();
     }
@@ -98,8 +101,11 @@ impl World {
 
 impl DiskSide {
     fn unix_time(&self, now: Instant) -> UnixTime {
-        let since = now.duration_since(self.begin);
-        UnixTime::since_unix_epoch(Duration::from_secs(BEGIN) + since)
+        let since = match self.unset_clock {
+            Some(boot) => now.duration_since(boot),
+            None => Duration::from_secs(BEGIN) + now.duration_since(self.begin),
+        };
+        UnixTime::since_unix_epoch(since)
     }
 }
 
@@ -167,4 +173,26 @@ fn an_observation_goes_on_after_a_kill_and_after_a_stop() {
         assert!(outcome.starts_with("Some(Reply"), "{outcome}");
         assert_eq!(handshakes(&world), [1]);
     }
+}
+
+/// A host without a clock of its own boots in 1970, and learns the time later.
+#[test]
+fn sessions_outlive_a_boot_whose_clock_is_not_set() {
+    let mut world = world(2);
+    world.run_for(10 * SECOND);
+    world.kill_gateway();
+    world.disk_mut().unset_clock = Some(world.now);
+    world.start_gateway();
+    assert_eq!(world.core.sessions(), 2);
+    // All rows are written again, then the clock is set; nothing comes from the devices meanwhile.
+    world.run_for(10 * SECOND);
+    world.disk_mut().unset_clock = None;
+    world.run_for(10 * SECOND);
+    world.kill_gateway();
+    world.start_gateway();
+    assert_eq!(world.core.sessions(), 2);
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(10 * SECOND);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(handshakes(&world), [1; 2]);
 }

@@ -3,6 +3,8 @@
 use crate::shown::Shown;
 use state_store::{KeyError, KeyFile, StoreKey};
 use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,14 +28,21 @@ pub enum KeySource {
     Given(StoreKey),
 }
 
-impl KeySource {
-    /// Reads the file, or creates it.
+impl Settings {
+    /// Reads the key's file, or creates it, and the directory before if it is in there.
     ///
     /// # Errors
     /// There is no key in it, or it can't be read or created.
-    pub fn load(&self) -> Result<KeyFile, KeyError> {
-        match self {
-            KeySource::File(path) => StoreKey::load_or_create(path),
+    pub fn load_key(&self) -> Result<KeyFile, KeyError> {
+        match &self.key {
+            KeySource::File(path) => {
+                if path.parent() == Some(&self.directory) {
+                    // What fails is said of the file.
+                    let mut builder = DirBuilder::new();
+                    let _ = builder.recursive(true).mode(0o700).create(&self.directory);
+                }
+                StoreKey::load_or_create(path)
+            }
             KeySource::Given(key) => Ok(KeyFile {
                 key: key.clone(),
                 is_new: false,

@@ -18,6 +18,8 @@ use crate::disk_error::DiskError;
 use crate::place::Place;
 use crate::queue::Batch;
 use crate::seal::{FORMAT, Generation, NotSealed, Sealer};
+use crate::send_numbers::stored_bound;
+use crate::varint;
 use crate::writer::Disk;
 use crate::{MAX_ROW, commits::Commits};
 pub(crate) use reading::{Contents, Row, Unreadable};
@@ -243,11 +245,14 @@ fn write_sessions(
     let mut put = prepare("INSERT OR REPLACE INTO sessions VALUES (?1, ?2)")?;
     let mut delete = prepare("DELETE FROM sessions WHERE key = ?1")?;
     let mut delete_window = prepare("DELETE FROM windows WHERE key = ?1")?;
+    let mut front = Vec::new();
     for (&key, change) in in_order(&changes.sessions) {
         delete_window.execute([key.cast_signed()])?;
         match change {
             SessionChange::Put { bound, row } => {
-                let sealed = rows.seal(Place::Session(key), [&bound.to_be_bytes(), row])?;
+                front.clear();
+                varint::put(&mut front, stored_bound(*bound));
+                let sealed = rows.seal(Place::Session(key), [&front, row])?;
                 put.execute(params![key.cast_signed(), sealed])?;
             }
             SessionChange::Delete => {

@@ -45,6 +45,7 @@
 //! | `writer` | the thread that commits them |
 //! | `database` | SQLite: tables, checks, commits |
 //! | `seal` | encryption of rows |
+//! | `varint` | short numbers |
 //! | `commits` | a count beside the database, so that a loss of commits is noticed |
 //! | `directory` | the lock, and renaming |
 //! | `look` | what an opening would find, without a change |
@@ -70,6 +71,7 @@ pub mod session_row;
 #[cfg(any(test, feature = "simulation"))]
 mod simulated_disk;
 pub mod store;
+mod varint;
 mod writer;
 
 #[cfg(test)]

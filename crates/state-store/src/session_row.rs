@@ -1,16 +1,17 @@
 //! The row of a session: what it takes to go on with it.
 //!
 //! ```text
-//!  format (1) ‖ the peer's address ‖ our address ‖ established (4) ‖ last received (4)
-//!  ‖ sections, each: tag (1) ‖ length (2) ‖ bytes           by rising tag
+//!  kinds of addresses (1) ‖ the peer's address ‖ its port (2) ‖ its scope (4), if it is IPv6 ‖ our address
+//!  ‖ established (4) ‖ last received (4)
+//!  ‖ association ‖ CoAP ‖ client              each: length (1 to 3) ‖ bytes
 //! ```
 //!
-//! An address is 4 ‖ IPv4 (4), or 6 ‖ IPv6 (16), or 0 where there is none; the peer's has its port (2) behind it and, if it is
-//! IPv6, its scope (4). Numbers are big-endian, times in seconds since 1970.
+//! Kinds are 4 and 6, four bits each, that of the peer's address first; ours is of kind 0 where there is none. Numbers are
+//! big-endian, but for lengths, which are as short as they can be (LEB128). Times are in seconds since 1970.
 //!
 //! A section has the bytes of the room that they belong to, which has a format of its own: the association is what
-//! `dtls-server` exports, the client what `KnownClient` encodes. A section that is empty is left out. **A row of another format, or with a tag that is not known, is
-//! an error**: half a session is worse than a handshake.
+//! `dtls-server` exports, CoAP what a `RemoteEndpoint` does, the client what `KnownClient` encodes. **A row that is not read to
+//! its last byte is an error**: half a session is worse than a handshake. A change of this is another format of the store.
 //!
 //! What changes with each record is written beside the row, and newer than what is in it:
 //!
@@ -18,18 +19,12 @@
 //!  receive window (14) ‖ last received (4)
 //! ```
 
+use crate::varint;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use zeroize::Zeroizing;
 
-/// The format that is written, and the only one that is read.
-const FORMAT: u8 = 1;
 /// Bytes in front of the sections at most.
-const MAX_HEAD: usize = 1 + (1 + 16 + 2 + 4) + (1 + 16) + 4 + 4;
-/// Bytes in front of a section.
-const SECTION_HEAD: usize = 3;
-const ASSOCIATION: u8 = 1;
-const COAP: u8 = 2;
-const CLIENT: u8 = 3;
+const MAX_HEAD: usize = 1 + (16 + 2 + 4) + 16 + 4 + 4;
 
 /// A session, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,25 +39,16 @@ pub struct SessionRow<'a> {
     pub last_received: u32,
     /// The association.
     pub association: &'a [u8],
-    /// Observe relations and recent requests.
+    /// Message IDs, Observe relations and recent requests.
     pub coap: &'a [u8],
     /// The client, and how its certificate was verified: to judge it again.
     pub client: &'a [u8],
 }
 
-/// Why a row is not a session.
+/// The row is cut off, or is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RowError {
-    /// It has another format.
-    #[error("a session of format {0}, which is not known")]
-    Format(u8),
-    /// It has a section that is not known.
-    #[error("a session with a section {0}, which is not known")]
-    Section(u8),
-    /// It is cut off, or is none.
-    #[error("the session is malformed")]
-    Malformed,
-}
+#[error("the row of the session is malformed")]
+pub struct MalformedRow;
 
 /// A section has more than 2^16 − 1 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,18 +61,14 @@ impl<'a> SessionRow<'a> {
     /// # Errors
     /// A section is too long.
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, SectionTooLong> {
-        let sections = [
-            (ASSOCIATION, self.association),
-            (COAP, self.coap),
-            (CLIENT, self.client),
-        ];
+        let sections = [self.association, self.coap, self.client];
         let length = sections
             .iter()
-            .map(|(_, bytes)| SECTION_HEAD.saturating_add(bytes.len()));
+            .map(|bytes| varint::MAX.saturating_add(bytes.len()));
         // As much as is needed, so that it never moves and leaves keys behind.
         let capacity = length.fold(MAX_HEAD, usize::saturating_add);
         let mut out = Zeroizing::new(Vec::with_capacity(capacity));
-        out.push(FORMAT);
+        out.push(kind(Some(self.remote.ip())) << 4 | kind(self.local));
         put_address(&mut out, Some(self.remote.ip()));
         out.extend_from_slice(&self.remote.port().to_be_bytes());
         if let SocketAddr::V6(remote) = self.remote {
@@ -95,10 +77,9 @@ impl<'a> SessionRow<'a> {
         put_address(&mut out, self.local);
         out.extend_from_slice(&self.established.to_be_bytes());
         out.extend_from_slice(&self.last_received.to_be_bytes());
-        for (tag, bytes) in sections.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        for bytes in sections {
             let length = u16::try_from(bytes.len()).map_err(|_| SectionTooLong)?;
-            out.push(tag);
-            out.extend_from_slice(&length.to_be_bytes());
+            varint::put(&mut out, length.into());
             out.extend_from_slice(bytes);
         }
         Ok(out)
@@ -107,42 +88,21 @@ impl<'a> SessionRow<'a> {
     /// Reads a row. Sections are not looked into.
     ///
     /// # Errors
-    /// It is of another format, or malformed.
-    pub fn decode(row: &'a [u8]) -> Result<SessionRow<'a>, RowError> {
+    /// It is malformed.
+    pub fn decode(row: &'a [u8]) -> Result<SessionRow<'a>, MalformedRow> {
         let mut reader = Reader(row);
-        match reader.byte()? {
-            FORMAT => {}
-            format => return Err(RowError::Format(format)),
-        }
-        let mut session = SessionRow {
-            remote: reader.remote()?,
-            local: reader.address()?,
+        let [kinds] = reader.array()?;
+        let row = SessionRow {
+            remote: reader.remote(kinds >> 4)?,
+            local: reader.address(kinds & 15)?,
             established: u32::from_be_bytes(reader.array()?),
             last_received: u32::from_be_bytes(reader.array()?),
-            association: &[],
-            coap: &[],
-            client: &[],
+            association: reader.section()?,
+            coap: reader.section()?,
+            client: reader.section()?,
         };
-        let mut last = 0;
-        while !reader.0.is_empty() {
-            let tag = reader.byte()?;
-            let length = u16::from_be_bytes(reader.array()?);
-            let bytes = reader.take(usize::from(length))?;
-            if tag <= last || bytes.is_empty() {
-                return Err(RowError::Malformed);
-            }
-            last = tag;
-            match tag {
-                ASSOCIATION => session.association = bytes,
-                COAP => session.coap = bytes,
-                CLIENT => session.client = bytes,
-                _ => return Err(RowError::Section(tag)),
-            }
-        }
-        if session.association.is_empty() || session.client.is_empty() {
-            return Err(RowError::Malformed);
-        }
-        Ok(session)
+        reader.end()?;
+        Ok(row)
     }
 }
 
@@ -173,30 +133,30 @@ impl SessionWindow {
     ///
     /// # Errors
     /// It is malformed.
-    pub fn decode(window: &[u8]) -> Result<SessionWindow, RowError> {
+    pub fn decode(window: &[u8]) -> Result<SessionWindow, MalformedRow> {
         let mut reader = Reader(window);
         let window = SessionWindow {
             receive_window: reader.array()?,
             last_received: u32::from_be_bytes(reader.array()?),
         };
-        match reader.0 {
-            [] => Ok(window),
-            _ => Err(RowError::Malformed),
-        }
+        reader.end()?;
+        Ok(window)
+    }
+}
+
+const fn kind(address: Option<IpAddr>) -> u8 {
+    match address {
+        None => 0,
+        Some(IpAddr::V4(_)) => 4,
+        Some(IpAddr::V6(_)) => 6,
     }
 }
 
 fn put_address(out: &mut Vec<u8>, address: Option<IpAddr>) {
     match address {
-        None => out.push(0),
-        Some(IpAddr::V4(address)) => {
-            out.push(4);
-            out.extend_from_slice(&address.octets());
-        }
-        Some(IpAddr::V6(address)) => {
-            out.push(6);
-            out.extend_from_slice(&address.octets());
-        }
+        None => {}
+        Some(IpAddr::V4(address)) => out.extend_from_slice(&address.octets()),
+        Some(IpAddr::V6(address)) => out.extend_from_slice(&address.octets()),
     }
 }
 
@@ -204,33 +164,31 @@ fn put_address(out: &mut Vec<u8>, address: Option<IpAddr>) {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], RowError> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(RowError::Malformed)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RowError> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(RowError::Malformed)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedRow> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(MalformedRow)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn byte(&mut self) -> Result<u8, RowError> {
-        self.array().map(|[byte]| byte)
+    fn section(&mut self) -> Result<&'a [u8], MalformedRow> {
+        let length = varint::take(&mut self.0).and_then(|length| u16::try_from(length).ok());
+        let length = usize::from(length.ok_or(MalformedRow)?);
+        let (section, rest) = self.0.split_at_checked(length).ok_or(MalformedRow)?;
+        self.0 = rest;
+        Ok(section)
     }
 
-    fn address(&mut self) -> Result<Option<IpAddr>, RowError> {
-        match self.byte()? {
+    fn address(&mut self, kind: u8) -> Result<Option<IpAddr>, MalformedRow> {
+        match kind {
             0 => Ok(None),
             4 => Ok(Some(IpAddr::V4(Ipv4Addr::from(self.array::<4>()?)))),
             6 => Ok(Some(IpAddr::V6(Ipv6Addr::from(self.array::<16>()?)))),
-            _ => Err(RowError::Malformed),
+            _ => Err(MalformedRow),
         }
     }
 
-    fn remote(&mut self) -> Result<SocketAddr, RowError> {
-        let address = self.address()?.ok_or(RowError::Malformed)?;
+    fn remote(&mut self, kind: u8) -> Result<SocketAddr, MalformedRow> {
+        let address = self.address(kind)?.ok_or(MalformedRow)?;
         let port = u16::from_be_bytes(self.array()?);
         Ok(match address {
             IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
@@ -239,6 +197,13 @@ impl<'a> Reader<'a> {
                 SocketAddrV6::new(address, port, 0, scope).into()
             }
         })
+    }
+
+    const fn end(&self) -> Result<(), MalformedRow> {
+        match self.0 {
+            [] => Ok(()),
+            _ => Err(MalformedRow),
+        }
     }
 }
 

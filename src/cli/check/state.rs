@@ -98,7 +98,7 @@ fn contents(settings: &Settings, directory: &Path) -> String {
             }
             return "no key yet, it is made at the start".to_owned();
         }
-        KeySource::File(_) | KeySource::Given(_) => settings.key.load(),
+        KeySource::File(_) | KeySource::Given(_) => settings.load_key(),
     };
     let key = match key {
         Ok(KeyFile { key, .. }) => key,

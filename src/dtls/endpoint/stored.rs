@@ -13,6 +13,7 @@ use crate::dtls::{EndReason, Event, Versions};
 use crate::timers::Slot;
 use dtls_server::association::Association;
 use dtls_server::config::ExtendedMasterSecret;
+use rustls_pki_types::UnixTime;
 use std::time::Instant;
 
 /// A session of DTLS 1.2, to store it.
@@ -109,7 +110,18 @@ impl<T> Endpoint<T> {
 
     /// Whether a client may still come in, as it was verified: before its session is [imported](Self::import).
     pub fn judge(&self, client: &KnownClient) -> Result<(), CertificateError> {
-        self.policy.verify_again(client, self.unix_time)
+        self.judge_not_before(client, self.unix_time)
+    }
+
+    /// As [`judge`](Self::judge), where it is known that it is this time or later, as the client sent something then. The wall
+    /// clock may not be set yet: without this, a host that boots in 1970 would take all certificates for not yet valid.
+    pub fn judge_not_before(
+        &self,
+        client: &KnownClient,
+        last_received: UnixTime,
+    ) -> Result<(), CertificateError> {
+        self.policy
+            .verify_again(client, self.unix_time.max(last_received))
     }
 
     /// What a session of DTLS 1.2 is, to store it. `None` in DTLS 1.3.

@@ -81,8 +81,13 @@ impl Core {
     pub(super) fn relay_times(&self, now: Instant) -> Times {
         Times {
             now,
-            unix: self.unix_time.as_secs(),
+            unix: self.clock(now).unix(),
         }
+    }
+
+    /// The time, as sessions store it.
+    pub(super) fn clock(&self, now: Instant) -> Clock {
+        self.latest_time.clock(now, self.unix_time)
     }
 
     /// Sessions that outlive the process.
@@ -167,7 +172,7 @@ impl Core {
     }
 
     fn push_window(&mut self, now: Instant, session: SessionId, state: &mut State) {
-        let clock = Clock::new(now, self.unix_time);
+        let clock = self.clock(now);
         let Some(mut kept) = self
             .sessions
             .get_mut(session)
@@ -231,7 +236,7 @@ impl Core {
         store: &Store,
         is_final: bool,
     ) -> Result<(), PutError> {
-        let clock = Clock::new(now, self.unix_time);
+        let clock = self.clock(now);
         let (Some(exported), Some(peer)) = (
             self.sessions.dtls.export(session),
             self.sessions.get(session),

@@ -1,15 +1,30 @@
 use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 #[test]
-fn a_key_file_is_created_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let source = KeySource::File(directory.path().join("key"));
-    assert!(source.load().unwrap().is_new);
-    assert!(!source.load().unwrap().is_new);
-    let given = KeySource::Given(StoreKey::from_hex(KEY).unwrap());
-    assert!(!given.load().unwrap().is_new);
+fn a_key_file_is_created_once_and_its_directory_for_the_owner_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("a/state");
+    let mut settings = Settings {
+        key: KeySource::File(directory.join("key")),
+        directory,
+        window: Duration::from_secs(5),
+    };
+    assert!(settings.load_key().unwrap().is_new);
+    assert!(!settings.load_key().unwrap().is_new);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&settings.directory), 0o700);
+    assert_eq!(mode(&settings.directory.join("key")), 0o600);
+    // Another directory is the operator's.
+    settings.key = KeySource::File(place.path().join("b/key"));
+    let error = settings.load_key().unwrap_err();
+    assert!(matches!(error, KeyError::Create { .. }), "{error}");
+    settings.key = KeySource::Given(StoreKey::from_hex(KEY).unwrap());
+    assert!(!settings.load_key().unwrap().is_new);
 }
 
 #[test]

@@ -8,8 +8,9 @@ use crate::disk_error::DiskError;
 use crate::key::StoreKey;
 use crate::record::{Kind, RecordKey};
 use crate::seal::{Generation, RowKey, Sealer};
-use crate::send_numbers::{BLOCK, Block};
+use crate::send_numbers::{BLOCK, Block, bound_that_was_stored};
 use crate::store::{Settings, Store};
+use crate::varint;
 use crate::writer::OnEvent;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -103,10 +104,11 @@ impl Source for Files {
 
 /// Takes a session's row apart: its bound is in front.
 fn stored(row: Row, window: Option<Row>) -> Option<StoredRow> {
-    let (bound, rest) = row.value.split_first_chunk()?;
+    let mut rest = row.value.as_slice();
+    let bound = bound_that_was_stored(varint::take(&mut rest)?)?;
     Some(StoredRow {
         generation: row.generation,
-        bound: u64::from_be_bytes(*bound),
+        bound,
         row: Zeroizing::new(rest.to_vec()),
         window: window.map(|window| window.value),
     })

@@ -24,7 +24,7 @@ fn a_row_is_opened_with_its_key_in_its_place() {
     let generation = Generation::new(7).unwrap();
     let mut sealer = Sealer::new(row_key(&key(1), &generation));
     let sealed = seal(&mut sealer, place(3), [b"bound", b" and row"]).unwrap();
-    assert_eq!(sealed.len(), 13 + OVERHEAD);
+    assert_eq!(sealed.len(), 1 + COUNTER + 13 + TAG);
     assert_eq!(generation_of(&sealed), Some(7));
     let reader = row_key(&key(1), &generation);
     assert_eq!(
@@ -86,15 +86,42 @@ fn each_changed_bit_and_each_cut_is_noticed() {
 }
 
 #[test]
+fn a_row_of_another_generation_is_not_opened() {
+    let salt = Generation::new(1).unwrap().salt;
+    let (one, two) = (
+        Generation { number: 1, salt },
+        Generation { number: 2, salt },
+    );
+    let mut sealer = Sealer::new(row_key(&key(1), &one));
+    let mut sealed = seal(&mut sealer, place(3), [b"", b"row"]).unwrap();
+    assert!(row_key(&key(1), &one).open(place(3), &sealed).is_ok());
+    assert_eq!(
+        row_key(&key(1), &two).open(place(3), &sealed),
+        Err(NotAuthentic)
+    );
+    sealed[0] = 2;
+    assert_eq!(
+        row_key(&key(1), &two).open(place(3), &sealed),
+        Err(NotAuthentic)
+    );
+    assert_eq!(generation_of(&[0xff, 0xff, 0xff, 0xff, 0x1f]), None);
+}
+
+#[test]
 fn no_nonce_is_used_twice() {
     let generation = Generation::new(1).unwrap();
     let mut sealer = Sealer::new(row_key(&key(1), &generation));
     let mut nonces = HashSet::new();
     for _ in 0..10_000 {
         let sealed = seal(&mut sealer, place(1), [b"", b"the same row"]).unwrap();
-        assert!(nonces.insert(sealed[..HEADER].to_vec()));
+        let (header, _) = sealed.split_first_chunk::<{ 1 + COUNTER }>().unwrap();
+        assert!(nonces.insert(*header));
     }
-    sealer.counter = u64::MAX;
+    // Nor are those of different headers equal.
+    let nonce = *sealer.key.nonce([1, 2, 3, 4, 5, 6]).as_ref();
+    assert_eq!(nonce, [0, 0, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6]);
+    sealer.counter = (1 << 48) - 1;
+    assert!(seal(&mut sealer, place(1), [b"", b""]).is_ok());
     assert_eq!(seal(&mut sealer, place(1), [b"", b""]), Err(NotSealed));
 }
 

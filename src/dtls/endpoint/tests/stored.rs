@@ -417,3 +417,31 @@ fn a_client_is_judged_by_its_authorities_after_a_restart() {
         assert_eq!(another.endpoint.authority_paths().take_changed(), []);
     }
 }
+
+#[test]
+fn a_clock_that_is_not_set_yet_does_not_make_certificates_not_yet_valid() {
+    let seconds = |at| UnixTime::since_unix_epoch(Duration::from_secs(at));
+    let mut bench = Bench::new(Parameters::default());
+    let policy = ClientPolicy::new(None, Validity::Check).unwrap();
+    bench.endpoint.set_policy(policy);
+    let client = KnownClient {
+        period: Period {
+            not_before: Moment::from_seconds(1_000),
+            not_after: Moment::from_seconds(2_000),
+        },
+        ..client()
+    };
+    for (clock, last_received, expected) in [
+        (5, 5, false),
+        (5, 1_500, true),
+        (1_500, 5, true),
+        // It has ended since.
+        (2_001, 1_500, false),
+        (5, 2_001, false),
+    ] {
+        bench.endpoint.set_unix_time(seconds(clock));
+        let judge = |last| bench.endpoint.judge_not_before(&client, seconds(last));
+        assert_eq!(judge(last_received).is_ok(), expected, "{clock}");
+        assert_eq!(bench.endpoint.judge(&client), judge(0));
+    }
+}
