@@ -54,6 +54,7 @@ mod observe_liveness;
 mod observe_loss;
 mod observe_push;
 mod observe_reregistration;
+mod observe_restarts;
 mod observe_token;
 mod observe_upstream_recovery;
 mod packages;

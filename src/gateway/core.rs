@@ -402,6 +402,7 @@ impl Core {
                 break;
             }
         }
+        self.ignore_requests_if_due(now);
     }
 
     fn handle_dtls_events(&mut self, now: Instant) {

@@ -69,6 +69,11 @@ impl World {
         self.flush();
         let is_drained = self.run_until(drain + SECOND, |world| world.core.is_drained());
         assert!(is_drained, "the gateway does not stop");
+        self.end_gateway();
+    }
+
+    /// The process has drained, and ends.
+    fn end_gateway(&mut self) {
         self.core.close_all(self.now);
         self.flush();
         let store = self.core.finish_state(self.now).unwrap();
@@ -195,4 +200,38 @@ fn sessions_outlive_a_boot_whose_clock_is_not_set() {
     world.run_for(10 * SECOND);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));
     assert_eq!(handshakes(&world), [1; 2]);
+}
+
+/// While polls for commands are open requests are served; then they are left to the next process.
+#[test]
+fn requests_are_served_until_the_last_second_of_a_stop_and_then_by_the_next_process() {
+    for observes in [true, false] {
+        let mut world = world(1);
+        if observes {
+            world.observe(0, Type::Confirmable, Kind::Commands);
+            world.run_for(3 * SECOND);
+        }
+        world.core.drain(world.now, 10 * SECOND);
+        world.flush();
+        world.run_for(SECOND / 4);
+        let early = world.post(0, Type::Confirmable);
+        world.run_for(SECOND / 8);
+        let is_early_answered = world.devices[0].outcome(early).is(Code::CREATED);
+        assert_eq!(is_early_answered, observes);
+        if observes {
+            // A poll takes longer than the stop.
+            world.run_for(9 * SECOND);
+        }
+        let late = world.post(0, Type::Confirmable);
+        assert!(world.run_until(SECOND, |world| world.core.is_drained()));
+        assert!(!world.devices[0].outcome(late).is(Code::CREATED));
+        world.end_gateway();
+        world.start_gateway();
+        world.run_for(10 * SECOND);
+        for number in [early, late] {
+            assert!(world.devices[0].outcome(number).is(Code::CREATED));
+        }
+        assert_eq!(world.upstream.posts.len(), 2);
+        assert_eq!(handshakes(&world), [1]);
+    }
 }

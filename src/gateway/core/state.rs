@@ -4,7 +4,7 @@ use super::Core;
 use crate::dtls::SessionId;
 use crate::gateway::report::StateReport;
 use crate::gateway::sessions::Peer;
-use crate::relay::export::Times;
+use crate::relay::Times;
 use crate::state::State;
 use crate::state::clock::Clock;
 use crate::state::kept::Kept;
@@ -291,7 +291,11 @@ impl Core {
     /// Writes and deletes records of relays that have changed.
     fn push_records(&mut self, now: Instant, state: &mut State) -> Result<(), PutError> {
         let times = self.relay_times(now);
-        for device in self.relays.take_changed(RECORDS_PER_TURN) {
+        for _ in 0..RECORDS_PER_TURN {
+            // One by one: what is refused ends the turn, and the others are still in the list.
+            let Some(device) = self.relays.take_changed() else {
+                break;
+            };
             let sessions = &self.sessions;
             let key_of = |session| Some(sessions.get(session)?.kept.as_ref()?.key.into());
             let key = device_key(&device);
