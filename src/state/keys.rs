@@ -32,7 +32,7 @@ impl Keys {
     pub(crate) fn take(&mut self) -> Option<u32> {
         if let Some(free) = self.free.last_mut() {
             let key = free.next();
-            if free.is_empty() {
+            if free.start >= free.end {
                 self.free.pop();
             }
             return key;
