@@ -9,12 +9,18 @@
 )]
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use test_support::admin::Admin;
-use test_support::coap::{ACK, CON, Message, OBSERVE, POST, get};
-use test_support::device::Device;
+use test_support::coap::{ACK, CON, Message, OBSERVE, POST, get, post};
+use test_support::device::{Device, code};
+use test_support::fleet::Fleet;
+use test_support::nat::Nat;
 use test_support::process::program;
 use test_support::scrape::Scrape;
 use test_support::world::{Options, World, eventually};
@@ -141,6 +147,32 @@ async fn after_an_orderly_stop_a_repeated_request_does_not_arrive_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_the_time_without_a_gateway_reaches_an_observing_device() {
+    for signal in ["KILL", "TERM"] {
+        let place = tempfile::tempdir().unwrap();
+        let mut world = world(place.path(), "");
+        let meter = world.meter().await;
+        let request = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
+        assert_eq!(meter.request(request).await.message.code(), "2.03");
+        world.simulator.await_poll("meter-17", "rpc");
+        // Its row, and its relay.
+        await_stored(&world, 2.0);
+        let mut call = None;
+        world.restart(signal, |world| {
+            // One without a reply would be lost: ThingsBoard gives it to a poll whose connection is closed.
+            let command = json!({"method": "wake", "params": {}});
+            call = Some(world.simulator.send_command("meter-17", &command));
+        });
+        assert_restored(&world);
+        let command = json!({"id": 0, "method": "wake", "params": {}});
+        assert_eq!(notification(&meter).await, command);
+        let reply = post(&["api", "v1", "rpc", "0"], r#"{"awake":true}"#);
+        assert_eq!(code(&meter.request(reply).await), "2.01");
+        assert_eq!(call.unwrap().join().unwrap(), r#"{"awake":true}"#);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_is_no_longer_registered_does_not_come_back() {
     let place = tempfile::tempdir().unwrap();
     let mut world = world(place.path(), "");
@@ -247,4 +279,77 @@ async fn without_a_directory_a_restart_costs_a_handshake() {
     assert!(!world.log().contains("restored"));
     let again = world.meter().await;
     assert_eq!(again.post_telemetry("{\"n\":2}").await, "2.01");
+}
+
+/// Posts, and repeats each post until it is answered, as RFC 7252 §4.2 has it. Returns how many posts were repeated.
+async fn post_until(device: Device, name: usize, is_over: Arc<AtomicBool>) -> (u16, u16) {
+    let (mut posts, mut repeated) = (0, 0);
+    while !is_over.load(Ordering::Relaxed) {
+        let mut request = Message::request(CON, POST, &["api", "v1", "telemetry"]);
+        request = request.payload(&json!({"device": name, "n": posts}).to_string());
+        request.id = posts;
+        request.token = posts.to_be_bytes().to_vec();
+        let mut answer = None;
+        for transmission in 0..20 {
+            device.send(&request.encode()).await;
+            repeated += u16::from(transmission == 1);
+            answer = device.receive_within(Duration::from_secs(2)).await;
+            if answer.is_some() {
+                break;
+            }
+        }
+        let answer = Message::decode(&answer.expect("an answer"));
+        // No 5.03, and no answer to another request.
+        assert_eq!((answer.code().as_str(), answer.id), ("2.01", posts));
+        posts += 1;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    (posts, repeated)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_devices_lose_no_request_and_get_no_error_while_the_gateway_is_restarted() {
+    let fleet = Fleet::new(12);
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path().join("state");
+    let mut world = World::with(&Options {
+        any_issuer: true,
+        devices: &fleet.registry,
+        log_level: Some("info"),
+        sections: &format!("[state]\ndirectory = {state:?}\n"),
+        ..Options::default()
+    });
+    fleet.create(&world.simulator);
+    // Devices get no ICMP message from it while there is no gateway.
+    let nat = Nat::to(world.address);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut devices = Vec::new();
+    for (name, identity) in fleet.identities.iter().enumerate() {
+        let device = Device::connect(nat.address, identity, &world.authority.pem).await;
+        devices.push(tokio::spawn(post_until(device, name, is_over.clone())));
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.restart("TERM", |_| {});
+        let line = world.await_log("stored sessions restored");
+        assert!(line.contains("\"sessions\":12"), "{line}");
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    is_over.store(true, Ordering::Relaxed);
+    let (mut answered, mut repeated) = (0, 0);
+    for device in devices {
+        let (posts, again) = device.await.unwrap();
+        answered += usize::from(posts);
+        repeated += again;
+    }
+    eprintln!("{answered} posts, of which {repeated} were repeated");
+    let arrivals = world.simulator.arrivals();
+    assert!(arrivals.len() < 1000, "more than one page of arrivals");
+    let bodies: BTreeSet<_> = arrivals
+        .iter()
+        .map(|arrival| arrival["body"].as_str())
+        .collect();
+    assert_eq!(arrivals.len(), bodies.len(), "something arrived twice");
+    assert_eq!(bodies.len(), answered);
+    assert!(!world.log().contains("session established"));
 }

@@ -104,10 +104,11 @@ fn main() {
     let (store, _) = open();
     measure("records that are new, keys random", count, || {
         for _ in 0..count {
-            random.fill(&mut row);
-            let key = &row[..RELAY_KEY];
-            let value = Zeroizing::new(row[RELAY_KEY..][..RELAY].to_vec());
-            store.put_record(Kind::RELAY, key, value).unwrap();
+            let (mut key, mut value) = ([0; RELAY_KEY], vec![0; RELAY]);
+            random.fill(&mut key);
+            random.fill(&mut value);
+            let value = Zeroizing::new(value);
+            store.put_record(Kind::RELAY, &key, value).unwrap();
         }
         wait_until_synced(&store);
     });

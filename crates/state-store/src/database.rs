@@ -18,6 +18,7 @@ use crate::disk_error::DiskError;
 use crate::place::Place;
 use crate::queue::Batch;
 use crate::seal::{FORMAT, Generation, NotSealed, Sealer};
+use crate::send_numbers::stored_bound;
 use crate::varint;
 use crate::writer::Disk;
 use crate::{MAX_ROW, commits::Commits};
@@ -250,7 +251,7 @@ fn write_sessions(
         match change {
             SessionChange::Put { bound, row } => {
                 front.clear();
-                varint::put(&mut front, *bound);
+                varint::put(&mut front, stored_bound(*bound));
                 let sealed = rows.seal(Place::Session(key), [&front, row])?;
                 put.execute(params![key.cast_signed(), sealed])?;
             }

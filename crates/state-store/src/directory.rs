@@ -2,8 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// The database.
 pub(crate) const DATABASE: &str = "state.sqlite3";
@@ -13,6 +15,10 @@ const LOCK: &str = "lock";
 pub(crate) const BESIDE: [&str; 2] = ["-wal", "-commits"];
 /// How many databases are set aside at most: what sets one aside at each start does not fill the disk.
 const MAX_SET_ASIDE: u32 = 16;
+
+/// How often a lock is tried, and how long after the last time.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that no other process uses as long as this exists.
 #[derive(Debug)]
@@ -38,6 +44,7 @@ impl From<io::Error> for Unusable {
 impl Directory {
     /// Whether another process has locked a directory. Nothing is created. The lock is had for a moment.
     pub(crate) fn is_locked(path: &Path) -> io::Result<bool> {
+        check_kind(&path.join(LOCK))?;
         let lock = match File::open(path.join(LOCK)) {
             Ok(lock) => lock,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -50,20 +57,23 @@ impl Directory {
         }
     }
 
-    /// Creates it, for its owner alone, unless it is there, and locks it.
+    /// Creates it, for its owner alone, unless it is there, and locks it. What is in it becomes its owner's alone.
     pub(crate) fn lock(path: &Path) -> Result<Directory, Unusable> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let files = ["", "-wal", "-commits"].map(|end| path.join(format!("{DATABASE}{end}")));
+        check_kind(&path.join(LOCK))?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Directory {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(Unusable::InUse),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+        lock_file(&lock)?;
+        for file in &files {
+            check_kind(file)?;
+            make_private(file);
         }
+        Ok(Directory {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -130,6 +140,42 @@ impl Directory {
         }
         sync(&self.path)?;
         Ok(new)
+    }
+}
+
+/// Tries for a moment: who [looks](Directory::is_locked) has it as long.
+fn lock_file(lock: &File) -> Result<(), Unusable> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+    Err(Unusable::InUse)
+}
+
+/// Files have fixed names. A link in place of one would have another file written to, and a pipe would be waited for.
+pub(crate) fn check_kind(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(_) => {
+            let text = format!("{} is not a regular file", path.display());
+            Err(io::Error::other(text))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes others' permissions for a file away, such as those of a copy. Where it can't, rows are encrypted all the same.
+fn make_private(path: &Path) {
+    let Ok(mut permissions) = fs::metadata(path).map(|metadata| metadata.permissions()) else {
+        return;
+    };
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(permissions.mode() & 0o700);
+        let _ = fs::set_permissions(path, permissions);
     }
 }
 

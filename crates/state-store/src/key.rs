@@ -1,7 +1,8 @@
 //! The key of the store: 32 bytes, as 64 hexadecimal digits in a file or in the environment.
 
+use crate::directory::{self, check_kind};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -123,41 +124,50 @@ fn read(path: &Path) -> io::Result<(Zeroizing<String>, bool)> {
     Ok((text, is_open_to_all))
 }
 
+/// Makes a key, unless another process does so at the same time: then its key is the one.
 fn create(path: &Path) -> Result<KeyFile, KeyError> {
-    let mut key = StoreKey([0; LENGTH]);
-    aws_lc_rs::rand::fill(&mut key.0).map_err(|_| KeyError::Random)?;
-    let written = write(path, key.to_hex().as_bytes());
-    written.map_err(|source| KeyError::Create {
+    let failed = |source| KeyError::Create {
         path: path.to_owned(),
         source,
-    })?;
+    };
+    let mut key = StoreKey([0; LENGTH]);
+    aws_lc_rs::rand::fill(&mut key.0).map_err(|_| KeyError::Random)?;
+    let is_new = write(path, key.to_hex().as_bytes()).map_err(failed)?;
+    if !is_new {
+        let (text, _) = read(path).map_err(failed)?;
+        key = StoreKey::from_hex(&text)?;
+    }
     Ok(KeyFile {
         key,
-        is_new: true,
+        is_new,
         is_open_to_all: false,
     })
 }
 
-/// Writes the file under another name, syncs it and renames it, so that it is never there in part.
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Writes the file under another name, syncs it and renames it, so that it is never there in part. False: it was there.
+fn write(path: &Path, text: &[u8]) -> io::Result<bool> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    // What a start that was killed has left.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    check_kind(&new)?;
     let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&new)?;
+    // It may have been there, with others.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    // Of two processes one waits here, until the other has renamed it. A start that was killed has no lock any more.
+    file.lock()?;
+    if path.try_exists()? {
+        // A third process writes to it only where there is no key.
+        let _ = fs::remove_file(&new);
+        return Ok(false);
+    }
+    file.set_len(0)?;
     file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    crate::directory::sync(crate::directory::parent(path))
+    directory::sync(directory::parent(path))?;
+    Ok(true)
 }
 
 impl Drop for StoreKey {

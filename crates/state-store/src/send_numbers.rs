@@ -30,6 +30,19 @@ pub(crate) const BLOCK: Block = Block(1 << 20);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Block(pub(crate) u64);
 
+/// What a stored bound is a multiple of, so that it takes two or three bytes.
+const UNIT: u64 = 1 << 12;
+
+/// A bound as it is stored, in units. It is rounded up: below it are all numbers that are below the bound.
+pub(crate) const fn stored_bound(bound: u64) -> u64 {
+    bound.div_ceil(UNIT)
+}
+
+/// The bound that was stored. `None`: it is too high for any number.
+pub(crate) fn bound_that_was_stored(units: u64) -> Option<u64> {
+    units.checked_mul(UNIT)
+}
+
 /// The number that is not sent with any more. Made by [`SendNumbers::limit`] alone, from what is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendLimit(u64);

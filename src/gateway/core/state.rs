@@ -4,7 +4,7 @@ use super::Core;
 use crate::dtls::SessionId;
 use crate::gateway::report::StateReport;
 use crate::gateway::sessions::Peer;
-use crate::relay::export::Times;
+use crate::relay::Times;
 use crate::state::State;
 use crate::state::clock::Clock;
 use crate::state::kept::Kept;
@@ -81,8 +81,13 @@ impl Core {
     pub(super) fn relay_times(&self, now: Instant) -> Times {
         Times {
             now,
-            unix: self.unix_time.as_secs(),
+            unix: self.clock(now).unix(),
         }
+    }
+
+    /// The time, as sessions store it.
+    pub(super) fn clock(&self, now: Instant) -> Clock {
+        self.latest_time.clock(now, self.unix_time)
     }
 
     /// Sessions that outlive the process.
@@ -167,7 +172,7 @@ impl Core {
     }
 
     fn push_window(&mut self, now: Instant, session: SessionId, state: &mut State) {
-        let clock = Clock::new(now, self.unix_time);
+        let clock = self.clock(now);
         let Some(mut kept) = self
             .sessions
             .get_mut(session)
@@ -231,7 +236,7 @@ impl Core {
         store: &Store,
         is_final: bool,
     ) -> Result<(), PutError> {
-        let clock = Clock::new(now, self.unix_time);
+        let clock = self.clock(now);
         let (Some(exported), Some(peer)) = (
             self.sessions.dtls.export(session),
             self.sessions.get(session),
@@ -286,7 +291,11 @@ impl Core {
     /// Writes and deletes records of relays that have changed.
     fn push_records(&mut self, now: Instant, state: &mut State) -> Result<(), PutError> {
         let times = self.relay_times(now);
-        for device in self.relays.take_changed(RECORDS_PER_TURN) {
+        for _ in 0..RECORDS_PER_TURN {
+            // One by one: what is refused ends the turn, and the others are still in the list.
+            let Some(device) = self.relays.take_changed() else {
+                break;
+            };
             let sessions = &self.sessions;
             let key_of = |session| Some(sessions.get(session)?.kept.as_ref()?.key.into());
             let key = device_key(&device);

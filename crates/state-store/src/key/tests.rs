@@ -26,8 +26,48 @@ fn a_key_file_is_made_for_its_owner_alone_and_read_again() {
 fn what_a_killed_start_has_left_is_no_hindrance() {
     let directory = directory();
     let path = directory.path().join("key");
-    fs::write(directory.path().join("key.new"), "12").unwrap();
-    assert!(StoreKey::load_or_create(&path).unwrap().is_new);
+    let left = directory.path().join("key.new");
+    fs::write(&left, "12").unwrap();
+    fs::set_permissions(&left, Permissions::from_mode(0o644)).unwrap();
+    let made = StoreKey::load_or_create(&path).unwrap();
+    assert!(made.is_new);
+    let read = StoreKey::load_or_create(&path).unwrap();
+    assert!(!read.is_new && !read.is_open_to_all);
+    assert_eq!(read.key.bytes(), made.key.bytes());
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_link_in_place_of_a_new_file_is_not_written_through() {
+    let directory = directory();
+    let other = directory.path().join("other");
+    fs::write(&other, "other").unwrap();
+    std::os::unix::fs::symlink(&other, directory.path().join("key.new")).unwrap();
+    let error = StoreKey::load_or_create(&directory.path().join("key")).unwrap_err();
+    assert!(
+        error.to_string().contains("is not a regular file"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&other).unwrap(), "other");
+}
+
+#[test]
+fn processes_that_start_at_once_have_the_same_key() {
+    for _ in 0..20 {
+        let directory = directory();
+        let path = directory.path().join("key");
+        let start = || StoreKey::load_or_create(&path).unwrap();
+        let made: Vec<KeyFile> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            let made = threads.into_iter().map(|thread| thread.join().unwrap());
+            made.collect()
+        });
+        let key = StoreKey::load_or_create(&path).unwrap().key;
+        assert!(made.iter().all(|made| made.key.bytes() == key.bytes()));
+        assert_eq!(made.iter().filter(|made| made.is_new).count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }
 
 #[test]

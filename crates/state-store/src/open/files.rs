@@ -8,7 +8,7 @@ use crate::disk_error::DiskError;
 use crate::key::StoreKey;
 use crate::record::{Kind, RecordKey};
 use crate::seal::{Generation, RowKey, Sealer};
-use crate::send_numbers::{BLOCK, Block};
+use crate::send_numbers::{BLOCK, Block, bound_that_was_stored};
 use crate::store::{Settings, Store};
 use crate::varint;
 use crate::writer::OnEvent;
@@ -105,7 +105,7 @@ impl Source for Files {
 /// Takes a session's row apart: its bound is in front.
 fn stored(row: Row, window: Option<Row>) -> Option<StoredRow> {
     let mut rest = row.value.as_slice();
-    let bound = varint::take(&mut rest)?;
+    let bound = bound_that_was_stored(varint::take(&mut rest)?)?;
     Some(StoredRow {
         generation: row.generation,
         bound,

@@ -139,3 +139,27 @@ fn a_generation_is_proved_by_its_key_alone() {
     assert!(!other.is_proved_by(&key(1), proof.as_ref()));
     assert!(!generation.is_proved_by(&key(1), &[]));
 }
+
+#[test]
+fn arbitrary_bytes_are_not_authentic_and_never_panic() {
+    let mut random = fastrand::Rng::with_seed(6);
+    let generation = Generation::new(1).unwrap();
+    let mut sealer = Sealer::new(row_key(&key(1), &generation));
+    let reader = row_key(&key(1), &generation);
+    let record = RecordKey::new(Kind::RELAY, b"meter").unwrap();
+    let good = seal(&mut sealer, Place::Record(&record), [b"", b"value"]).unwrap();
+    for round in 0..100_000 {
+        let mut bytes: Vec<u8> = match round % 2 {
+            0 => (0..random.usize(..40)).map(|_| random.u8(..)).collect(),
+            _ => good.clone(),
+        };
+        for _ in 0..random.usize(..3).min(bytes.len()) {
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        bytes.truncate(random.usize(..=bytes.len()));
+        let opened = reader.open(Place::Record(&record), &bytes);
+        assert_eq!(opened.is_ok(), bytes == good, "{bytes:?}");
+        generation_of(&bytes);
+    }
+}

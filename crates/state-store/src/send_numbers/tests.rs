@@ -74,3 +74,15 @@ fn numbers_end_with_48_bits() {
     assert_eq!(numbers.bound(SMALL, END - 1), END);
     assert_eq!(numbers.bound(SMALL, u64::MAX), END);
 }
+
+#[test]
+fn a_stored_bound_is_not_lower_than_the_bound() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let random = (0..10_000).map(|_| random.u64(..=END) >> random.u32(..48));
+    for bound in random.chain([0, 1, UNIT - 1, UNIT, UNIT + 1, END]) {
+        let stored = bound_that_was_stored(stored_bound(bound)).unwrap();
+        assert!((bound..bound + UNIT).contains(&stored), "{bound}");
+    }
+    assert_eq!(bound_that_was_stored(1 << 52), None);
+    assert_eq!(stored_bound(BLOCK.0), 256);
+}
