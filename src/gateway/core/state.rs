@@ -141,7 +141,9 @@ impl Core {
                         return Err(error);
                     }
                     // It stays in memory.
-                    _ => state.too_large = state.too_large.saturating_add(1),
+                    PutError::TooLarge | PutError::Key | PutError::NotStored => {
+                        state.too_large = state.too_large.saturating_add(1);
+                    }
                 }
             }
         }
