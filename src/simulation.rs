@@ -312,6 +312,9 @@ impl World {
                 "a datagram of {} bytes",
                 transmit.datagram.len()
             );
+            if let Some(side) = &mut self.disk {
+                side.check_record_number(&self.devices, &transmit);
+            }
             self.link
                 .send(self.now, transmit.path, false, transmit.datagram);
         }

@@ -1,11 +1,12 @@
 //! The gateway's process ends, orderly or killed, and another one begins with what was stored: no device is to notice.
 
-use super::{Conditions, World, default_settings, new_core, registry};
+use super::{Conditions, Device, World, default_settings, new_core, registry};
 use crate::downlink::Kind;
-use crate::dtls::Versions;
+use crate::dtls::{Transmit, Versions};
 use coap::{Code, Type};
 use rustls_pki_types::UnixTime;
 use state_store::SimulatedDisk;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,6 +24,8 @@ pub(super) struct DiskSide {
     is_killed: bool,
     /// The wall clock, if it is not set: as of a host that has just booted.
     unset_clock: Option<Instant>,
+    /// The record numbers that were sent with, in which session of which device.
+    numbers: HashSet<(usize, u32, u64)>,
 }
 
 impl World {
@@ -34,6 +37,7 @@ impl World {
             committed: self.now,
             is_killed: false,
             unset_clock: None,
+            numbers: HashSet::new(),
         });
         self.start_gateway();
     }
@@ -105,6 +109,28 @@ impl World {
 }
 
 impl DiskSide {
+    /// No session sends twice with a record number, which is its nonce (RFC 5288 §3), whatever process it is in.
+    pub(super) fn check_record_number(&mut self, devices: &[Device], transmit: &Transmit) {
+        let mut devices = devices.iter();
+        let device = devices.find(|device| device.path == transmit.path && device.is_connected());
+        // Type (1) ‖ version (2) ‖ epoch (2) ‖ number (6).
+        let (Some(device), Some([_, _, _, 0, 1, number @ ..])) =
+            (device, transmit.datagram.first_chunk::<11>())
+        else {
+            return;
+        };
+        let number = number
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let is_new = self.numbers.insert((device.index, device.sessions, number));
+        assert!(is_new, "device {} got two records {number}", device.index);
+    }
+
+    /// How many records were checked.
+    pub(super) fn records(&self) -> usize {
+        self.numbers.len()
+    }
+
     fn unix_time(&self, now: Instant) -> UnixTime {
         let since = match self.unset_clock {
             Some(boot) => now.duration_since(boot),
@@ -149,6 +175,7 @@ fn posts_go_on_after_a_kill_and_after_a_stop() {
         assert_eq!(world.core.sessions(), 3, "{round}");
     }
     assert_eq!(handshakes(&world), [1; 3]);
+    assert!(world.disk_mut().records() >= 18);
 }
 
 #[test]
