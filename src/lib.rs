@@ -36,7 +36,7 @@
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, downlink, ota |
 //! | [`downlink`] | how attribute changes and commands come from ThingsBoard | upstream |
-//! | [`state`] | what outlives the process | `crates/state-store`, shown |
+//! | [`state`] | what outlives the process | `crates/state-store`, credentials, device, dtls, coap, shown |
 //! | [`relay`] | Observe over what comes by the downlink: attributes and commands | coap, device, dtls, upstream, downlink, ota, timers |
 //! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, timers, shares |
 //! | [`calls`] | calls to ThingsBoard, between the core and the tasks that make them | mapping, downlink, relay, ota, dtls, upstream, coap |
@@ -44,7 +44,7 @@
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, downlink, relay, upstream, dtls, credentials, metrics |
-//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | relay, downlink, ota, coap, credentials, dtls, device, upstream, shown |
+//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | relay, downlink, ota, state, coap, credentials, dtls, device, upstream, shown |
 //! | [`reload`] | files that are read again while the gateway runs | config, credentials, device, dtls, gateway |
 //! | [`authority`] | a small CA for tests and trials | device, credentials, shown |
 //! | [`logging`] | log lines, panics among them, that never block the process | config, shares |
@@ -60,6 +60,7 @@
 //! | `crates/core-harness` | a core with one device, for benchmarks and fuzzing | the gateway's facade |
 //! | `crates/coap-client` | a CoAP client over DTLS, for the demo and the load driver | coap |
 //! | `crates/cross-site` | refuses requests that another site's page makes to the demo or the simulator | – |
+//! | `crates/state-store` | a database of what outlives the process, encrypted, in which no send number is given out twice | – |
 //! | `crates/heap-trim` | returns freed memory to the operating system after a peak | – |
 //!
 //! `tests/layering.rs` reads the sources and holds them to this table, and each library to the one file that may name

@@ -69,8 +69,7 @@ pub(crate) use context::RelayContext;
 pub(crate) use counters::Counters;
 pub(crate) use device_relay::DeviceRelay;
 pub(crate) use effect::{ObservationEnd, RelayEffect};
-#[allow(unused_imports, reason = "the same")]
-pub(crate) use export::{RestoreError, Times};
+pub(crate) use export::Times;
 pub(crate) use liveness::Observation;
 pub(crate) use settings::Settings;
 pub(crate) use table::{ObservationCounts, RelayId, RelayTable};

@@ -54,6 +54,7 @@ mod observe_liveness;
 mod observe_loss;
 mod observe_push;
 mod observe_reregistration;
+mod observe_restarts;
 mod observe_token;
 mod observe_upstream_recovery;
 mod packages;
@@ -311,6 +312,9 @@ impl World {
                 "a datagram of {} bytes",
                 transmit.datagram.len()
             );
+            if let Some(side) = &mut self.disk {
+                side.check_record_number(&self.devices, &transmit);
+            }
             self.link
                 .send(self.now, transmit.path, false, transmit.datagram);
         }

@@ -35,6 +35,7 @@ use crate::quotas::turns::{Turn, Turns, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
 use crate::state::State;
+use crate::state::clock::LatestTime;
 use coap::{self, Output};
 pub(crate) use downlink::DownlinkRequest;
 use downlink::Subscriptions;
@@ -115,6 +116,7 @@ pub struct Core {
     /// What should be stored can't be: the store can't be opened.
     is_state_failing: bool,
     unix_time: UnixTime,
+    latest_time: LatestTime,
     /// Reused between calls.
     outputs: Vec<Output>,
 }
@@ -162,6 +164,7 @@ impl Core {
             state: None,
             is_state_failing: false,
             unix_time: UnixTime::since_unix_epoch(Duration::ZERO),
+            latest_time: LatestTime::default(),
             outputs: Vec::new(),
         }
     }
@@ -399,6 +402,7 @@ impl Core {
                 break;
             }
         }
+        self.ignore_requests_if_due(now);
     }
 
     fn handle_dtls_events(&mut self, now: Instant) {

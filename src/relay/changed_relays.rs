@@ -23,13 +23,11 @@ impl ChangedRelays {
         }
     }
 
-    /// Removes the first, so many at most.
-    pub(super) fn take(&mut self, most: usize) -> Vec<Arc<str>> {
-        let taken: Vec<Arc<str>> = self.order.drain(..most.min(self.order.len())).collect();
-        for device in &taken {
-            self.members.remove(device);
-        }
-        taken
+    /// Removes the first.
+    pub(super) fn pop(&mut self) -> Option<Arc<str>> {
+        let device = self.order.pop_front()?;
+        self.members.remove(&device);
+        Some(device)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -23,7 +23,7 @@ pub(crate) struct ReceivedMessage {
 
 /// A device, its session and its requests.
 pub(crate) struct Device {
-    index: usize,
+    pub(super) index: usize,
     /// The number in its name in the registry. A client with another device's certificate has that device's.
     pub(crate) registered_as: usize,
     pub(crate) path: Path,

@@ -4,9 +4,9 @@
 use super::device::observe_number;
 use super::platform::State;
 use crate::downlink::Kind;
-use coap::{Code, Message, Token, Type};
+use coap::{Code, EXCHANGE_LIFETIME, Message, Token, Type};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// RFC 7641 §3.4: how long a sequence number can be compared with a later one.
@@ -35,7 +35,8 @@ pub(crate) struct Observation {
     pub(crate) commands: Vec<Value>,
     /// Notifications, retransmissions not included.
     pub(crate) notifications: Vec<Notification>,
-    message_ids: HashSet<u16>,
+    /// When each Message ID came last: after EXCHANGE_LIFETIME it is another message's (RFC 7252 §4.5).
+    message_ids: HashMap<u16, Instant>,
     /// The code of the response without Observe that ended it.
     pub(crate) ended: Option<Code>,
     /// Whether the device is_response notifications by a Reset.
@@ -54,7 +55,7 @@ impl Observation {
             state: State::new(),
             commands: Vec::new(),
             notifications: Vec::new(),
-            message_ids: HashSet::new(),
+            message_ids: HashMap::new(),
             ended: None,
             rejects: false,
             withholds_acks: false,
@@ -79,10 +80,11 @@ impl Observation {
             return None;
         };
         assert!(number < 1 << 24, "RFC 7641 §2");
-        let repeated =
-            message.kind != Type::Acknowledgement && !self.message_ids.insert(message.message_id);
-        if repeated {
-            return None;
+        if message.kind != Type::Acknowledgement {
+            let before = self.message_ids.insert(message.message_id, now);
+            if before.is_some_and(|at| now < at + EXCHANGE_LIFETIME) {
+                return None;
+            }
         }
         let text = String::from_utf8(message.payload.to_vec()).unwrap();
         let is_fresh = self.newest.is_none_or(|(newest, at)| {

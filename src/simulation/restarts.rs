@@ -1,11 +1,12 @@
 //! The gateway's process ends, orderly or killed, and another one begins with what was stored: no device is to notice.
 
-use super::{Conditions, World, default_settings, new_core, registry};
+use super::{Conditions, Device, World, default_settings, new_core, registry};
 use crate::downlink::Kind;
-use crate::dtls::Versions;
+use crate::dtls::{Transmit, Versions};
 use coap::{Code, Type};
 use rustls_pki_types::UnixTime;
 use state_store::SimulatedDisk;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,6 +22,10 @@ pub(super) struct DiskSide {
     committed: Instant,
     /// The process was killed.
     is_killed: bool,
+    /// The wall clock, if it is not set: as of a host that has just booted.
+    unset_clock: Option<Instant>,
+    /// The record numbers that were sent with, in which session of which device.
+    numbers: HashSet<(usize, u32, u64)>,
 }
 
 impl World {
@@ -31,6 +36,8 @@ impl World {
             begin: self.now,
             committed: self.now,
             is_killed: false,
+            unset_clock: None,
+            numbers: HashSet::new(),
         });
         self.start_gateway();
     }
@@ -66,6 +73,11 @@ impl World {
         self.flush();
         let is_drained = self.run_until(drain + SECOND, |world| world.core.is_drained());
         assert!(is_drained, "the gateway does not stop");
+        self.end_gateway();
+    }
+
+    /// The process has drained, and ends.
+    fn end_gateway(&mut self) {
         self.core.close_all(self.now);
         self.flush();
         let store = self.core.finish_state(self.now).unwrap();
@@ -97,9 +109,34 @@ impl World {
 }
 
 impl DiskSide {
+    /// No session sends twice with a record number, which is its nonce (RFC 5288 §3), whatever process it is in.
+    pub(super) fn check_record_number(&mut self, devices: &[Device], transmit: &Transmit) {
+        let mut devices = devices.iter();
+        let device = devices.find(|device| device.path == transmit.path && device.is_connected());
+        // Type (1) ‖ version (2) ‖ epoch (2) ‖ number (6).
+        let (Some(device), Some([_, _, _, 0, 1, number @ ..])) =
+            (device, transmit.datagram.first_chunk::<11>())
+        else {
+            return;
+        };
+        let number = number
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let is_new = self.numbers.insert((device.index, device.sessions, number));
+        assert!(is_new, "device {} got two records {number}", device.index);
+    }
+
+    /// How many records were checked.
+    pub(super) fn records(&self) -> usize {
+        self.numbers.len()
+    }
+
     fn unix_time(&self, now: Instant) -> UnixTime {
-        let since = now.duration_since(self.begin);
-        UnixTime::since_unix_epoch(Duration::from_secs(BEGIN) + since)
+        let since = match self.unset_clock {
+            Some(boot) => now.duration_since(boot),
+            None => Duration::from_secs(BEGIN) + now.duration_since(self.begin),
+        };
+        UnixTime::since_unix_epoch(since)
     }
 }
 
@@ -138,6 +175,7 @@ fn posts_go_on_after_a_kill_and_after_a_stop() {
         assert_eq!(world.core.sessions(), 3, "{round}");
     }
     assert_eq!(handshakes(&world), [1; 3]);
+    assert!(world.disk_mut().records() >= 18);
 }
 
 #[test]
@@ -165,6 +203,62 @@ fn an_observation_goes_on_after_a_kill_and_after_a_stop() {
             world.upstream.platform.command_outcomes.get(&command)
         );
         assert!(outcome.starts_with("Some(Reply"), "{outcome}");
+        assert_eq!(handshakes(&world), [1]);
+    }
+}
+
+/// A host without a clock of its own boots in 1970, and learns the time later.
+#[test]
+fn sessions_outlive_a_boot_whose_clock_is_not_set() {
+    let mut world = world(2);
+    world.run_for(10 * SECOND);
+    world.kill_gateway();
+    world.disk_mut().unset_clock = Some(world.now);
+    world.start_gateway();
+    assert_eq!(world.core.sessions(), 2);
+    // All rows are written again, then the clock is set; nothing comes from the devices meanwhile.
+    world.run_for(10 * SECOND);
+    world.disk_mut().unset_clock = None;
+    world.run_for(10 * SECOND);
+    world.kill_gateway();
+    world.start_gateway();
+    assert_eq!(world.core.sessions(), 2);
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(10 * SECOND);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(handshakes(&world), [1; 2]);
+}
+
+/// While polls for commands are open requests are served; then they are left to the next process.
+#[test]
+fn requests_are_served_until_the_last_second_of_a_stop_and_then_by_the_next_process() {
+    for observes in [true, false] {
+        let mut world = world(1);
+        if observes {
+            world.observe(0, Type::Confirmable, Kind::Commands);
+            world.run_for(3 * SECOND);
+        }
+        world.core.drain(world.now, 10 * SECOND);
+        world.flush();
+        world.run_for(SECOND / 4);
+        let early = world.post(0, Type::Confirmable);
+        world.run_for(SECOND / 8);
+        let is_early_answered = world.devices[0].outcome(early).is(Code::CREATED);
+        assert_eq!(is_early_answered, observes);
+        if observes {
+            // A poll takes longer than the stop.
+            world.run_for(9 * SECOND);
+        }
+        let late = world.post(0, Type::Confirmable);
+        assert!(world.run_until(SECOND, |world| world.core.is_drained()));
+        assert!(!world.devices[0].outcome(late).is(Code::CREATED));
+        world.end_gateway();
+        world.start_gateway();
+        world.run_for(10 * SECOND);
+        for number in [early, late] {
+            assert!(world.devices[0].outcome(number).is(Code::CREATED));
+        }
+        assert_eq!(world.upstream.posts.len(), 2);
         assert_eq!(handshakes(&world), [1]);
     }
 }

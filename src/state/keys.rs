@@ -1,10 +1,12 @@
 //! Which keys rows have: as few as there may be sessions, so that the table stays dense.
 
+use std::ops::Range;
+
 /// Keys of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    /// Below `next`.
-    free: Vec<u32>,
+    /// Below `next`. As ranges, since a single key may be far above the others.
+    free: Vec<Range<u32>>,
     next: u32,
 }
 
@@ -16,7 +18,9 @@ impl Keys {
         let mut free = Vec::new();
         let mut expected = 0;
         for key in used {
-            free.extend(expected..key);
+            if expected < key {
+                free.push(expected..key);
+            }
             expected = key.saturating_add(1);
         }
         // The smallest first.
@@ -24,10 +28,14 @@ impl Keys {
         Keys { free, next }
     }
 
-    /// A key that is not in use. `None`: all 2^32 are.
+    /// A key that is not in use. `None`: all below 2^32 − 1 are.
     pub(crate) fn take(&mut self) -> Option<u32> {
-        if let Some(key) = self.free.pop() {
-            return Some(key);
+        if let Some(free) = self.free.last_mut() {
+            let key = free.next();
+            if free.start >= free.end {
+                self.free.pop();
+            }
+            return key;
         }
         let key = self.next;
         self.next = key.checked_add(1)?;
@@ -36,7 +44,10 @@ impl Keys {
 
     /// This one is not in use any more.
     pub(crate) fn release(&mut self, key: u32) {
-        self.free.push(key);
+        // The last one of all is never given.
+        if let Some(end) = key.checked_add(1) {
+            self.free.push(key..end);
+        }
     }
 }
 
@@ -52,6 +63,13 @@ mod tests {
         keys.release(3);
         assert_eq!((keys.take(), keys.take()), (Some(3), Some(8)));
         assert_eq!(Keys::default().take(), Some(0));
-        assert_eq!(Keys::besides(vec![u32::MAX]).take(), Some(0));
+        let mut keys = Keys::besides(vec![u32::MAX]);
+        keys.release(u32::MAX);
+        assert_eq!((keys.take(), keys.take()), (Some(0), Some(1)));
+        let mut keys = Keys {
+            free: vec![],
+            next: u32::MAX - 1,
+        };
+        assert_eq!((keys.take(), keys.take()), (Some(u32::MAX - 1), None));
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Restorable {
     pub(crate) endpoint: RemoteEndpoint,
     pub(crate) established: Instant,
     pub(crate) last_received: Instant,
+    /// The same, as it was stored.
+    pub(crate) received_at: Seconds,
     pub(crate) silent_for: Duration,
 }
 
@@ -106,6 +108,7 @@ impl Restorable {
             endpoint: RemoteEndpoint::restore(now, exported, coap).ok()?,
             established: clock.instant(Seconds(row.established)),
             last_received: clock.instant(last_received),
+            received_at: last_received,
             silent_for: clock.since(last_received),
         })
     }

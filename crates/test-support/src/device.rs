@@ -108,6 +108,14 @@ impl Device {
         buffer
     }
 
+    /// The next datagram's plaintext, if one comes within this time.
+    pub async fn receive_within(&self, time: Duration) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; 2048];
+        let length = self.session.read(&mut buffer, Some(time)).await.ok()?;
+        buffer.truncate(length);
+        Some(buffer)
+    }
+
     /// Pings (RFC 7252 §4.3) until a Reset is received. Returns how many pings were lost. Other messages are dropped.
     pub async fn ping(&self) -> usize {
         for lost in 0..30 {

@@ -152,6 +152,32 @@ impl World {
         (gateway, address)
     }
 
+    /// Ends the gateway by this signal, does what is to be done meanwhile, and starts another one at the same address. Returns
+    /// the log of the former one.
+    pub fn restart(&mut self, signal: &str, meanwhile: impl FnOnce(&World)) -> String {
+        match signal {
+            "KILL" => {}
+            _ => {
+                self.gateway.signal(signal);
+                self.gateway.await_end();
+            }
+        }
+        let log = self.gateway.stop();
+        for secret in &self.secrets {
+            assert!(!log.contains(secret), "the log contains {secret}");
+        }
+        meanwhile(self);
+        let configuration = self.path().join("gateway.toml");
+        let text = fs::read_to_string(&configuration).unwrap();
+        let any = "[listen]\ncoaps = \"127.0.0.1:0\"";
+        let here = format!("[listen]\ncoaps = \"{}\"", self.address);
+        fs::write(&configuration, text.replace(any, &here)).unwrap();
+        self.gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
+        let address = self.gateway.await_address("listening for CoAPs");
+        assert_eq!(address, self.address);
+        log
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }

@@ -33,6 +33,9 @@ const REASON: &str = "the gateway stops";
 /// ACK_TIMEOUT, so that the first repetition of a request reaches the next process.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// How long before the time is over requests are ignored, whatever polls are open: so that those that came before are answered.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Max-Age in seconds: by then there may be another gateway.
 const MAX_AGE: u32 = 2;
 
@@ -55,9 +58,17 @@ impl Draining {
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let until = self.until.filter(|_| !self.is_over)?;
-        let settled = self.ignoring_since.filter(|_| !self.is_settled);
-        Some(settled.map_or(until, |since| until.min(since + SETTLE)))
+        Some(match self.ignoring_since {
+            None => last(until),
+            Some(since) if !self.is_settled => until.min(since + SETTLE),
+            Some(_) => until,
+        })
     }
+}
+
+/// When requests are ignored at the latest.
+fn last(until: Instant) -> Instant {
+    until.checked_sub(LAST).unwrap_or(until)
 }
 
 impl Core {
@@ -87,20 +98,24 @@ impl Core {
         self.draining.ignoring_since.is_some() && self.is_stored(session)
     }
 
+    /// Requests of stored sessions are ignored from now on, if no poll for commands is open, or the time is nearly over.
+    pub(super) fn ignore_requests_if_due(&mut self, now: Instant) {
+        if let Some(until) = self.draining.until
+            && (self.relay_calls.command_polls() == 0 || last(until) <= now)
+        {
+            self.draining.ignoring_since.get_or_insert(now);
+        }
+    }
+
     /// Closes all sessions if the time is over.
     pub(super) fn continue_draining(&mut self, now: Instant) {
-        if self.draining.is_active() && self.state.is_some() {
-            if self.relay_calls.command_polls() == 0 {
-                self.draining.ignoring_since.get_or_insert(now);
-            }
-            let since = self.draining.ignoring_since;
-            self.draining.is_settled = since.is_some_and(|since| since + SETTLE <= now);
-        }
-        if self
-            .draining
-            .next_timeout()
-            .is_some_and(|until| until <= now)
-        {
+        let Some(until) = self.draining.until.filter(|_| !self.draining.is_over) else {
+            return;
+        };
+        self.ignore_requests_if_due(now);
+        let since = self.draining.ignoring_since;
+        self.draining.is_settled = since.is_some_and(|since| since + SETTLE <= now);
+        if until <= now {
             self.draining.is_over = true;
             self.close_all(now);
         }

@@ -5,12 +5,12 @@ use crate::dtls::{self, ImportError, SessionId};
 use crate::gateway::sessions::Peer;
 use crate::relay::{Observation, ObservationEnd};
 use crate::state::State;
-use crate::state::clock::Clock;
 use crate::state::kept::Kept;
 use crate::state::keys::Keys;
 use crate::state::record::{BODIES_SEED, DeviceKey, SHARED, device_key};
 use crate::state::report::{NotRestored, Restored};
 use crate::state::session::Restorable;
+use rustls_pki_types::UnixTime;
 use state_store::{DiskError, Event, Kind, Opened, Store, StoredSession};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -155,13 +155,16 @@ impl Core {
         now: Instant,
         stored: StoredSession,
     ) -> Result<(u32, SessionId), NotRestored> {
-        let clock = Clock::new(now, self.unix_time);
+        let clock = self.clock(now);
         let paths = self.sessions.dtls.authority_paths();
         let stored = Restorable::read(&clock, now, stored, paths);
         let stored = stored.ok_or(NotRestored::Unreadable)?;
         let device = self.registry.find(&stored.client.id).cloned();
         let device = device.ok_or(NotRestored::NotRegistered)?;
-        let judged = self.sessions.dtls.judge(&stored.client);
+        self.latest_time.learn(now, stored.received_at);
+        // Of a clock that is not set this is better than nothing.
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(self.clock(now).unix()));
+        let judged = (self.sessions.dtls).judge_not_before(&stored.client, time);
         judged.map_err(|_| NotRestored::NotAccepted)?;
 
         let left = self

@@ -19,10 +19,10 @@ impl RelayTable {
         self.changed.turn_on();
     }
 
-    /// The names of devices whose relay's export may have changed since it was last taken, so many at most. Each is to be
-    /// [exported](Self::export), and what is stored of it replaced or deleted.
-    pub(crate) fn take_changed(&mut self, most: usize) -> Vec<Arc<str>> {
-        self.changed.take(most)
+    /// The name of a device whose relay's export may have changed since it was last taken. It is to be [exported](Self::export),
+    /// and what is stored of it replaced or deleted.
+    pub(crate) fn take_changed(&mut self) -> Option<Arc<str>> {
+        self.changed.pop()
     }
 
     /// How many [`take_changed`](Self::take_changed) has.
@@ -95,3 +95,6 @@ impl RelayTable {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,7 @@ impl Bench {
     }
 
     fn taken(&mut self) -> Vec<Arc<str>> {
-        self.table.take_changed(usize::MAX)
+        std::iter::from_fn(|| self.table.take_changed()).collect()
     }
 
     /// Ends the poll of this kind.
@@ -117,9 +117,10 @@ fn what_changes_is_taken_once_in_its_order_and_a_poll_that_brings_nothing_change
     for (number, name) in ["c", "a", "b", "a"].into_iter().enumerate() {
         bench.observe(name, u64::try_from(number).unwrap());
     }
-    assert_eq!(bench.table.take_changed(2), ["c".into(), "a".into()]);
-    assert_eq!(bench.table.changed(), 1);
-    assert_eq!(bench.taken(), ["b".into()]);
+    assert_eq!(bench.table.take_changed(), Some("c".into()));
+    assert_eq!(bench.table.changed(), 2);
+    assert_eq!(bench.taken(), ["a".into(), "b".into()]);
+    assert_eq!(bench.table.changed(), 0);
     bench.effects();
     bench.observe("d", 4);
     assert_eq!(bench.taken(), ["d".into()]);
