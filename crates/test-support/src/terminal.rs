@@ -59,6 +59,14 @@ impl Terminal {
             self.so_far += &more;
         }
     }
+
+    /// Sends the program a signal, as `STOP` and `CONT`.
+    pub fn signal(&self, name: &str) {
+        // stdbuf has become the program. `kill` is built into the shell; the standard library can't send signals.
+        let kill = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("/bin/sh").args(["-c", &kill]).status();
+        assert!(sent.unwrap().success());
+    }
 }
 
 impl Drop for Terminal {
