@@ -430,7 +430,12 @@ fn check_says_what_is_stored_and_what_a_start_would_set_aside() {
     };
     let says = |output: &Output, line: &str, warnings: usize| {
         assert!(output.status.success(), "{}", err(output));
-        assert!(out(output).contains(line), "{line}: {}", out(output));
+        assert!(
+            out(output).contains(line),
+            "{line}: {}{}",
+            out(output),
+            err(output)
+        );
         // One is of the empty registry.
         assert_eq!(err(output).lines().count(), 1 + warnings, "{}", err(output));
     };

@@ -457,7 +457,8 @@ fn the_dashboard_uses_only_metrics_that_exist() {
             "Observe",
             "Packages",
             "Bounds",
-            "Process and certificates"
+            "Process and certificates",
+            "Stored sessions"
         ]
     );
     assert!(expressions > 30, "{expressions}");

@@ -286,7 +286,7 @@ async fn post_until(device: Device, name: usize, is_over: Arc<AtomicBool>) -> (u
     let (mut posts, mut repeated) = (0, 0);
     while !is_over.load(Ordering::Relaxed) {
         let mut request = Message::request(CON, POST, &["api", "v1", "telemetry"]);
-        request = request.payload(&json!({"device": name, "n": posts}).to_string());
+        request = request.payload(json!({"device": name, "n": posts}).to_string());
         request.id = posts;
         request.token = posts.to_be_bytes().to_vec();
         let mut answer = None;

@@ -55,7 +55,7 @@ pub(super) fn section() -> Section<State> {
         keys: vec![
             key(
                 DIRECTORY,
-                OrEmpty(FilePath("/var/lib/coaps-gateway")),
+                OrEmpty(NewPath("/var/lib/coaps-gateway")),
                 |state: &mut State| &mut state.directory,
                 "a directory of the gateway alone, where established sessions of DTLS 1.2 are stored, encrypted: after a \
                  restart they go on without a handshake. Created if it does not exist. Not set by default: sessions end \
@@ -64,7 +64,7 @@ pub(super) fn section() -> Section<State> {
             .example("\"/var/lib/coaps-gateway\""),
             key(
                 KEY_FILE,
-                OrEmpty(FilePath("/etc/coaps-gateway/state.key")),
+                OrEmpty(NewPath("/etc/coaps-gateway/state.key")),
                 |state: &mut State| &mut state.key_file,
                 "the key that they are encrypted with: 64 hexadecimal digits. Created at the first start, for its owner \
                  alone. Not set by default: `key` in state.directory",
@@ -86,6 +86,29 @@ pub(super) fn section() -> Section<State> {
             )
             .because("each time costs a write for each session in use"),
         ],
+    }
+}
+
+/// The path of what may have to be created. A key that is pasted in its place has line breaks, and must not become a name.
+struct NewPath(&'static str);
+
+impl Kind<PathBuf> for NewPath {
+    fn read(&self, value: &Value) -> Result<PathBuf, Problem> {
+        match value.text() {
+            Some(text) if text.contains(char::is_control) => {
+                let found = format!("{} is no path", Shown::misplaced(text));
+                Err(Problem::new(found, format!("a path like {:?}", self.0)))
+            }
+            Some(_) | None => FilePath(self.0).read(value),
+        }
+    }
+
+    fn write(&self, value: &PathBuf) -> Option<String> {
+        FilePath(self.0).write(value)
+    }
+
+    fn range(&self) -> String {
+        FilePath(self.0).range()
     }
 }
 

@@ -63,6 +63,8 @@ pub struct StateReport {
     pub store: state_store::Report,
     /// What became of the sessions that were stored before.
     pub(crate) restored: Restored,
+    /// Rows and records that are not stored because they are too large.
+    pub too_large: u64,
 }
 
 impl StateReport {

@@ -76,6 +76,9 @@ impl From<TryGetError> for RestoreError {
     }
 }
 
+/// An export from before 2026 is from before the clock was set, after a boot in 1970: how long ago it was is unknown.
+const CLOCK_IS_SET: u64 = 1_767_225_600;
+
 /// The time by both clocks: ages are counted by the first, as long as the process lives, and by the second beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
@@ -92,7 +95,11 @@ impl Times {
 
     /// The time that was so many seconds before an export at `exported`, in seconds since 1970.
     pub(super) fn at(self, exported: u64, age: u64) -> Instant {
-        let ago = self.unix.saturating_sub(exported).saturating_add(age);
+        let since = match exported < CLOCK_IS_SET {
+            true => 0,
+            false => self.unix.saturating_sub(exported),
+        };
+        let ago = since.saturating_add(age);
         // There may be no such time; then it is no longer ago than this clock knows.
         let at = self.now.checked_sub(Duration::from_secs(ago));
         at.unwrap_or(self.now)
@@ -204,6 +211,22 @@ impl StoredObservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_go_on_between_processes_unless_a_clock_was_not_set() {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        let now = Instant::now() + Duration::from_secs(10_000);
+        let unix = CLOCK_IS_SET + 1000;
+        let ago = |unix, exported, age| {
+            let at = Times { now, unix }.at(exported, age);
+            (now - at).as_secs()
+        };
+        assert_eq!(ago(unix, unix - 300, 60), 360);
+        assert_eq!(ago(unix, unix + 300, 60), 60, "it was put back");
+        assert_eq!(ago(unix, 500, 60), 60, "it was not set then");
+        assert_eq!(ago(500, unix, 60), 60, "it is not set now");
+        assert_eq!(ago(unix, unix, u64::MAX), 0, "there is no such time");
+    }
 
     #[test]
     fn numbers_take_a_byte_for_seven_bits_and_none_is_read_that_was_not_written() {

@@ -16,6 +16,7 @@ mod fleet;
 mod on_uplink;
 mod posts;
 mod random_runs;
+mod restarts;
 
 pub(super) use network::{CutAt, Dialer, Dialing, Network};
 
@@ -228,7 +229,7 @@ impl MqttSide {
     }
 
     /// The gateway's process ends, and another begins.
-    fn restart_gateway(&mut self) {
+    pub(super) fn restart_gateway(&mut self) {
         let _clock = self.runtime.enter();
         let calls = std::mem::take(&mut self.gateway.calls);
         for call in calls.into_values().flatten() {

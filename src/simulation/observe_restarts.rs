@@ -228,7 +228,7 @@ impl Run {
         }
     }
 
-    fn run(seed: u64, is_killed: bool) -> Run {
+    fn complete(seed: u64, is_killed: bool) -> Run {
         let mut run = Run::new(seed, is_killed);
         for _ in 0..120 {
             run.step();
@@ -259,13 +259,13 @@ impl Run {
 #[test]
 fn no_change_and_no_command_is_lost_whenever_the_process_is_killed() {
     for seed in 0..scaled(12, 150) {
-        Run::run(u64::try_from(seed).unwrap(), true);
+        Run::complete(u64::try_from(seed).unwrap(), true);
     }
 }
 
 #[test]
 fn each_command_is_executed_once_whenever_the_process_is_stopped() {
     for seed in 0..scaled(12, 150) {
-        Run::run(u64::try_from(seed + 1000).unwrap(), false);
+        Run::complete(u64::try_from(seed + 1000).unwrap(), false);
     }
 }

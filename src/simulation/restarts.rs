@@ -65,6 +65,9 @@ impl World {
         side.is_killed = true;
         side.disk.kill();
         self.upstream.abort_all(self.now);
+        if let Some(mqtt) = &mut self.mqtt {
+            mqtt.restart_gateway();
+        }
     }
 
     /// The process stops in an orderly way, within this time.
@@ -84,6 +87,9 @@ impl World {
         store.stop(SECOND).unwrap();
         self.disk_mut().is_killed = false;
         self.upstream.abort_all(self.now);
+        if let Some(mqtt) = &mut self.mqtt {
+            mqtt.restart_gateway();
+        }
     }
 
     /// Another process begins.

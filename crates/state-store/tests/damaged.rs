@@ -433,6 +433,31 @@ fn exchanged_rows_are_noticed() {
     );
 }
 
+/// A generation is forgotten only when no row and no record of it is left.
+#[test]
+fn what_was_written_in_an_early_generation_is_read_in_each_later_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut rows = Rows::default();
+    for generation in 1..8_u8 {
+        let (store, found) = start(open(directory.path()));
+        assert_eq!(found, rows);
+        match generation {
+            1 => {
+                let value = Zeroizing::new(vec![generation; 60]);
+                store.put_record(KINDS[2], b"first", value).unwrap();
+                let key = (KINDS[2], b"first".to_vec());
+                rows.records.insert(key, vec![generation; 60]);
+            }
+            2 => {
+                put(&store, 1, vec![generation; 60]);
+                rows.sessions.insert(1, (vec![generation; 60], None));
+            }
+            _ => {}
+        }
+        store.stop(Duration::from_secs(600)).unwrap();
+    }
+}
+
 #[test]
 fn records_that_were_moved_or_have_other_keys_are_noticed() {
     let (_, good) = stopped();

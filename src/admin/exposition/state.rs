@@ -5,7 +5,11 @@ use crate::metrics::{Scrape, bool_gauge, level};
 
 /// Without `state.directory` all are zero.
 pub(super) fn expose(scrape: &mut Scrape, state: &StateReport) {
-    let StateReport { store, restored } = state;
+    let StateReport {
+        store,
+        restored,
+        too_large,
+    } = state;
     let state_store::Report {
         pending,
         refused,
@@ -38,6 +42,11 @@ pub(super) fn expose(scrape: &mut Scrape, state: &StateReport) {
         "coaps_gateway_state_failed_commits",
         "Commits to state.directory that failed, and are tried again",
         failed_commits,
+    );
+    scrape.counter(
+        "coaps_gateway_state_too_large",
+        "Rows and records that are not stored because they are too large",
+        *too_large,
     );
     scrape.gauge(
         "coaps_gateway_state_failing",

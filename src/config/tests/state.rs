@@ -95,6 +95,16 @@ fn a_file_that_is_no_key_and_a_directory_that_is_none_are_mistakes() {
 }
 
 #[test]
+fn text_on_several_lines_is_no_path() {
+    let place = Place::new();
+    for key in ["directory", "key_file"] {
+        let text = format!("[state]\n{key} = '''a\nb'''\n");
+        let found = ["text of 3 characters on 2 lines is no path"];
+        assert_mistakes(place.load(&text, &[]), &[&found]);
+    }
+}
+
+#[test]
 fn a_key_file_that_everyone_may_read_is_warned_of() {
     let place = Place::new();
     let file = place.write("key", format!("{KEY}\n"));

@@ -1,18 +1,18 @@
-//! What of the sessions is stored, so that they outlive the process.
+//! What of the sessions is stored, so that they outlive the process: what has changed, and when it is pushed to the store.
+
+mod records;
+mod rows;
 
 use super::Core;
 use crate::dtls::SessionId;
 use crate::gateway::report::StateReport;
 use crate::gateway::sessions::Peer;
 use crate::relay::Times;
-use crate::state::State;
 use crate::state::clock::Clock;
 use crate::state::kept::Kept;
-use crate::state::pending::{CROWDED, PathChange, RECORDS_PER_TURN, ROWS_PER_TURN};
-use crate::state::record::device_key;
+use crate::state::pending::CROWDED;
 use crate::state::report::Restored;
-use crate::state::session::{self, Session};
-use state_store::{Kind, PutError, Store};
+use state_store::Store;
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -68,12 +68,17 @@ impl Core {
                 ..state_store::Report::default()
             };
             let restored = Restored::default();
-            return Some(StateReport { store, restored });
+            return Some(StateReport {
+                store,
+                restored,
+                too_large: 0,
+            });
         }
         let state = self.state.as_ref()?;
         Some(StateReport {
             store: state.store.report(),
             restored: state.restored,
+            too_large: state.too_large,
         })
     }
 
@@ -114,205 +119,6 @@ impl Core {
         }
         self.push_windows(now, &mut state);
         self.state = Some(state);
-    }
-
-    /// Deletes and writes rows, and what belongs to them. An error: the queue is full.
-    fn push_rows(&mut self, now: Instant, state: &mut State) -> Result<(), PutError> {
-        // Before the rows that name them.
-        self.push_paths(state)?;
-        for _ in 0..ROWS_PER_TURN {
-            let Some(key) = state.pending.pop_deletion() else {
-                break;
-            };
-            if let Err(full) = state.store.delete_session(key.into()) {
-                state.pending.add_deletion(key);
-                return Err(full.into());
-            }
-            state.keys.release(key);
-        }
-        for _ in 0..ROWS_PER_TURN {
-            let Some(session) = state.pending.pop_row() else {
-                break;
-            };
-            if let Err(error) = self.push_row(now, session, &state.store, false) {
-                match error {
-                    PutError::Full(_) => {
-                        self.row_is_due_again(session, state);
-                        return Err(error);
-                    }
-                    // It stays in memory.
-                    _ => state.too_large = state.too_large.saturating_add(1),
-                }
-            }
-        }
-        self.push_records(now, state)
-    }
-
-    fn row_is_due_again(&mut self, session: SessionId, state: &mut State) {
-        let peer = self.sessions.get_mut(session);
-        if let Some(kept) = peer.and_then(|peer| peer.kept.as_mut()) {
-            kept.is_due = true;
-            state.pending.add_row(session);
-        }
-    }
-
-    /// Pushes what changes with each record, of sessions that were used.
-    fn push_windows(&mut self, now: Instant, state: &mut State) {
-        let used = self.sessions.dtls.used();
-        let due = state.pending.windows_due(now, used);
-        if due > 0 {
-            let unused = self.sessions.dtls.authority_paths().take_unused();
-            state
-                .pending
-                .add_paths(unused.into_iter().map(PathChange::Unused));
-        }
-        for session in self.sessions.dtls.take_used(due) {
-            self.push_window(now, session, state);
-        }
-    }
-
-    fn push_window(&mut self, now: Instant, session: SessionId, state: &mut State) {
-        let clock = self.clock(now);
-        let Some(mut kept) = self
-            .sessions
-            .get_mut(session)
-            .and_then(|peer| peer.kept.take())
-        else {
-            return;
-        };
-        let mut is_outdated = false;
-        if let Some(exported) = self.sessions.dtls.export(session)
-            && let Some(peer) = self.sessions.get(session)
-        {
-            let send_number = exported.association.send_number();
-            is_outdated = kept.is_outdated(&exported.path, send_number);
-            if !is_outdated {
-                let window = session::window(exported.association, &clock, peer.last_received());
-                // What the queue refuses, which it counts, is written when the session is used again.
-                let _ = (state.store).put_window(kept.key.into(), &kept.numbers, &window);
-            }
-        }
-        let end = kept.send_end(&state.store);
-        self.sessions.dtls.set_send_end(session, end);
-        if is_outdated && !kept.is_due {
-            kept.is_due = true;
-            state.pending.add_row(session);
-        }
-        if let Some(peer) = self.sessions.get_mut(session) {
-            peer.kept = Some(kept);
-        }
-    }
-
-    /// Pushes a session's row.
-    fn push_row(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        store: &Store,
-        is_final: bool,
-    ) -> Result<(), PutError> {
-        let Some(mut kept) = self
-            .sessions
-            .get_mut(session)
-            .and_then(|peer| peer.kept.take())
-        else {
-            return Ok(());
-        };
-        kept.is_due = false;
-        let pushed = self.push_row_of(now, session, &mut kept, store, is_final);
-        let end = kept.send_end(store);
-        self.sessions.dtls.set_send_end(session, end);
-        if let Some(peer) = self.sessions.get_mut(session) {
-            peer.kept = Some(kept);
-        }
-        pushed
-    }
-
-    fn push_row_of(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        kept: &mut Kept,
-        store: &Store,
-        is_final: bool,
-    ) -> Result<(), PutError> {
-        let clock = self.clock(now);
-        let (Some(exported), Some(peer)) = (
-            self.sessions.dtls.export(session),
-            self.sessions.get(session),
-        ) else {
-            return Ok(());
-        };
-        let send_number = exported.association.send_number();
-        let path = exported.path;
-        let row = Session {
-            path,
-            association: exported.association,
-            client: exported.known_client(peer.certificate),
-            endpoint: &peer.endpoint,
-            established: peer.since(),
-            last_received: peer.last_received(),
-        };
-        let row = row
-            .row(now, &clock, is_final)
-            .map_err(|_| PutError::TooLarge)?;
-        store.put_session(kept.key.into(), &mut kept.numbers, send_number, row)?;
-        kept.pushed(&path, send_number);
-        Ok(())
-    }
-
-    /// Writes the paths from clients' issuers to trust anchors that are new, and deletes those that no client has any more.
-    fn push_paths(&mut self, state: &mut State) -> Result<(), PutError> {
-        let changed = self.sessions.dtls.authority_paths().take_changed();
-        state
-            .pending
-            .add_paths(changed.into_iter().map(PathChange::Changed));
-        while let Some(change) = state.pending.pop_path() {
-            let put = match &change {
-                PathChange::Changed(path) => {
-                    // Without it, what is too large is not restored.
-                    let encoded = path.encoded.clone().unwrap_or_default();
-                    (state.store).put_record(Kind::AUTHORITY_PATH, &path.name, encoded.into())
-                }
-                PathChange::Unused(name) => state.store.delete_record(Kind::AUTHORITY_PATH, name),
-            };
-            match put {
-                Ok(()) => {}
-                Err(PutError::Full(_)) => {
-                    state.pending.return_path(change);
-                    return put;
-                }
-                Err(_) => state.too_large = state.too_large.saturating_add(1),
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes and deletes records of relays that have changed.
-    fn push_records(&mut self, now: Instant, state: &mut State) -> Result<(), PutError> {
-        let times = self.relay_times(now);
-        for _ in 0..RECORDS_PER_TURN {
-            // One by one: what is refused ends the turn, and the others are still in the list.
-            let Some(device) = self.relays.take_changed() else {
-                break;
-            };
-            let sessions = &self.sessions;
-            let key_of = |session| Some(sessions.get(session)?.kept.as_ref()?.key.into());
-            let key = device_key(&device);
-            let put = match self.relays.export(times, &device, &key_of) {
-                Some(export) => state.store.put_record(Kind::RELAY, &key, export.into()),
-                None => state.store.delete_record(Kind::RELAY, &key),
-            };
-            match put {
-                Ok(()) => {}
-                Err(PutError::Full(_)) => {
-                    self.relays.set_changed(&device);
-                    return put;
-                }
-                Err(_) => state.too_large = state.too_large.saturating_add(1),
-            }
-        }
-        Ok(())
     }
 
     /// Pushes the last rows of sessions that were used since, or have requests to remember, and the last records. Nothing may

@@ -208,7 +208,7 @@ impl Run {
         }
     }
 
-    fn run(seed: u64, stores_late: bool) -> Run {
+    fn complete(seed: u64, stores_late: bool) -> Run {
         let mut run = Run::new(seed, stores_late);
         for _ in 0..STEPS {
             run.step();
@@ -228,14 +228,14 @@ impl Run {
 #[test]
 fn no_change_is_lost_whenever_the_process_is_killed() {
     for seed in 0..40 {
-        Run::run(seed, true);
+        Run::complete(seed, true);
     }
 }
 
 #[test]
 fn nothing_that_was_confirmed_and_stored_is_notified_again() {
     for seed in 40..80 {
-        let run = Run::run(seed, false);
+        let run = Run::complete(seed, false);
         let twice = run.confirmed.iter().find(|(_, times)| **times > 1);
         assert_eq!(twice, None, "seed {seed}");
     }

@@ -27,7 +27,7 @@ fn what_a_killed_start_has_left_is_no_hindrance() {
     let directory = directory();
     let path = directory.path().join("key");
     let left = directory.path().join("key.new");
-    fs::write(&left, "12").unwrap();
+    fs::write(&left, "12".repeat(100)).unwrap();
     fs::set_permissions(&left, Permissions::from_mode(0o644)).unwrap();
     let made = StoreKey::load_or_create(&path).unwrap();
     assert!(made.is_new);

@@ -71,7 +71,7 @@ fn what_was_committed_outlives_a_kill_and_a_stop() {
     put_relay(&first.store, b"meter", b"lost");
     disk.kill();
     // Of a process that is gone.
-    drop(first.store);
+    first.store.stop(Duration::ZERO).unwrap();
     let second = run(&disk);
     let window = Some(b"window".to_vec());
     let expected = vec![(1, b"one".to_vec(), None), (2, b"two".to_vec(), window)];
