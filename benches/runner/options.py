@@ -21,6 +21,7 @@ PARTS: dict[str, str] = {
     "observers": "resident memory with observing devices, over HTTP, MQTT and MQTT with TLS",
     "commands": "commands over MQTT until their devices have acknowledged them",
     "restart": "a restart of ThingsBoard while devices observe over MQTT",
+    "stored": "a kill, a stop and starts with stored sessions; CPU a request with a store and without",
     "storm": "many devices at once after a restart",
     "flood": "forged ClientHellos, while devices work",
 }
@@ -38,6 +39,7 @@ class Options:
     dtls: str | None
     storm: int
     moved: int
+    stored: tuple[int, ...]
     observing: int
     commanded: int
     flood: int
@@ -56,12 +58,13 @@ class Options:
     def devices(self) -> int:
         """How many certificates the largest measurement needs."""
         idle = max(self.idle) if "memory" in self.parts else 0
-        return max(self.one_driver, idle)
+        stored = max(self.stored) if "stored" in self.parts else 0
+        return max(self.one_driver, idle, stored)
 
     @property
     def one_driver(self) -> int:
         """How many certificates the largest measurement needs that has a single driver."""
-        storm = self.storm if {"storm", "restart"} & set(self.parts) else 0
+        storm = self.storm if {"storm", "restart", "stored"} & set(self.parts) else 0
         moved = self.moved if "moves" in self.parts else 0
         observing = self.observing if "observers" in self.parts else 0
         commanded = self.commanded if "commands" in self.parts else 0
@@ -83,6 +86,10 @@ def _idle(text: str) -> tuple[int, ...]:
     if numbers[0] != 0 or len(numbers) < 2:
         raise argparse.ArgumentTypeError(f"{text}: 0, which the others are compared with, and others")
     return numbers
+
+
+def _stored(text: str) -> tuple[int, ...]:
+    return tuple(sorted({_whole(1)(part) for part in text.split(",")}))
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -118,6 +125,7 @@ def read(arguments: list[str] | None = None) -> Options:
     )
     add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm, and of the restart (10000)")
     add("--moved", type=_whole(1), default=10_000, metavar="N", help="devices that get another port at once (10000)")
+    add("--stored", type=_stored, default=(10_000, 100_000), metavar="N,…", help="stored sessions (10000,100000)")
     add("--observing", type=_whole(1), default=5000, metavar="N", help="observing devices whose memory is measured (5000)")
     add("--commanded", type=_whole(1), default=1000, metavar="N", help="devices that get commands (1000)")
     add("--flood", type=_whole(1), default=50_000, metavar="N", help="forged ClientHellos a second (50000)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from . import environment, observers, servers, steal, suites, targets
+from . import environment, observers, servers, steal, stored, suites, targets
 from .figures import Figures
 from .options import Options
 from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
@@ -50,6 +50,8 @@ def text(options: Options, figures: Figures, took: float) -> str:
                 _memory(options, figures),
                 "## Other ports",
                 _moves(options, figures),
+                "## Stored sessions",
+                _stored(options, figures),
                 "## Many devices at once",
                 _storm(options, figures),
                 "## Forged ClientHellos",
@@ -202,6 +204,50 @@ def _moves(options: Options, figures: Figures) -> str:
         if figures.spread(f"moves.{name}")
     ]
     return _table((f"{options.moved:,} devices get another port at once", ""), rows)
+
+
+def _stored(options: Options, figures: Figures) -> str:
+    rows = [
+        (what, *(_cell(figures, f"stored.{count}.{name}", form) for count in options.stored))
+        for what, name, form in (
+            ("ready after a kill, s", "ready", "{:.2f}"),
+            ("ready after a stop, s", "ready_after_stop", "{:.2f}"),
+            ("the stop, s", "stop", "{:.2f}"),
+            ("not served without a handshake", "unserved", "{:.0f}"),
+            ("handshakes after the starts", "handshakes", "{:.0f}"),
+            ("retransmissions of the last pings", "retransmissions", "{:.0f}"),
+            ("VmRSS a session before the kill, KiB", "session.rss_before", "{:.2f}"),
+            ("VmRSS a session after it, KiB", "session.rss", "{:.2f}"),
+            ("on disk a session after the kill, bytes", "disk_at_kill", "{:.0f}"),
+            ("on disk a session after the stop, bytes", "disk", "{:.0f}"),
+        )
+        if any(figures.spread(f"stored.{count}.{name}") for count in options.stored)
+    ]
+    heads = ("idle sessions that have made one post", *(f"{count:,}" for count in options.stored))
+    observing = [
+        (what, _cell(figures, f"stored.observing.{name}", form))
+        for what, name, form in (
+            ("ready after a kill, s", "ready", "{:.2f}"),
+            ("until all are subscribed at ThingsBoard again, s", "subscribed", "{:.1f}"),
+            ("handshakes", "handshakes", "{:.0f}"),
+            ("commands lost", "lost", "{:.0f}"),
+            ("commands that came again", "repeated", "{:.0f}"),
+            ("on disk a session and its device's relay after the kill, bytes", "disk_at_kill", "{:.0f}"),
+        )
+        if figures.spread(f"stored.observing.{name}")
+    ]
+    costs = [
+        (how, *(_cell(figures, f"stored.{load}.{turn}.cpu", "{:.1f}") for turn in ("none", "file")))
+        for load, how in stored.LOADS.items()
+        if figures.spread(f"stored.{load}.none.cpu")
+    ]
+    return "\n\n".join(
+        (
+            _table(heads, rows),
+            _table((f"{options.storm:,} devices that observe commands over MQTT", ""), observing),
+            _table(("processor time of a post in the gateway, µs", "without a store", "with one"), costs),
+        )
+    )
 
 
 def _storm(options: Options, figures: Figures) -> str:

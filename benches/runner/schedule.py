@@ -21,6 +21,7 @@ from . import (
     restart,
     steal,
     storm,
+    stored,
     suites,
     upstream,
 )
@@ -43,6 +44,7 @@ PARTS = {
     "observers": observers.steps,
     "commands": commands.steps,
     "restart": restart.steps,
+    "stored": stored.steps,
     "storm": storm.steps,
     "flood": flood.steps,
 }

@@ -20,7 +20,7 @@ from typing import Any
 
 from .children import Child, Children, Failure, wait_for
 from .processes import listens_on_udp
-from .world import Limits, World
+from .world import Limits, Stored, World
 
 # How long a server may take to start, in seconds.
 START = 30.0
@@ -149,11 +149,13 @@ def gateway(
     cpu: int | None = None,
     relay: Limits | None = None,
     program: Path | None = None,
+    stored: Stored | None = None,
+    name: str = "gateway",
 ) -> Server:
     """The gateway with these limits and otherwise its defaults; on one core if one is given. `program`: another gateway."""
-    configuration = world.configuration(upstream, limits or {}, relay)
+    configuration = world.configuration(upstream, limits or {}, relay, stored)
     command: list[str | Path] = [program or world.gateway_program, "run", "--config", configuration]
-    child = children.start("gateway", [*pinned(cpu), *command])
+    child = children.start(name, [*pinned(cpu), *command])
     return Server(child.await_output("it listened", START, _address), child)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable
 
-from . import memory
+from . import memory, stored
 from .figures import Figures, Spread
 from .options import Options
 from .world import VERSIONS
@@ -95,6 +95,7 @@ def all_of(options: Options, figures: Figures) -> list[Target]:
             figures.ratio("half.gnutls.p99", "half.direct.p99"),
         ),
         *_mqtt(options, figures),
+        *_stored(options, figures),
         *_storm(options, figures),
         *_flood(options, figures),
     ]
@@ -158,6 +159,56 @@ def _mqtt(options: Options, figures: Figures) -> list[Target]:
         ),
         _none(f"{restart}: commands lost", figures.spread("restart.lost")),
         _none(f"{restart}: commands that came again", figures.spread("restart.repeated")),
+    ]
+
+
+def _stored(options: Options, figures: Figures) -> list[Target]:
+    most = max(options.stored)
+    devices = f"a kill and a start with {options.storm:,} observing devices"
+    targets = []
+    for count in options.stored:
+        seconds = 1 if count <= 10_000 else 5
+        sessions = f"a kill, a stop and starts with {count:,} stored sessions"
+        targets += [
+            _target(
+                f"{sessions}: ready after the kill",
+                f"≤ {seconds} s",
+                figures.spread(f"stored.{count}.ready"),
+                "{:.2f}",
+                " s",
+                lambda measured, seconds=seconds: measured.median <= seconds,
+            ),
+            _none(f"{sessions}: not served without a handshake", figures.spread(f"stored.{count}.unserved")),
+        ]
+    return [
+        *targets,
+        _target(
+            f"resident memory of a further restored session, up to {most:,}",
+            "≤ 1.2 KiB",
+            figures.spread("stored.slope"),
+            "{:.2f}",
+            " KiB",
+            lambda measured: measured.median <= 1.2,
+        ),
+        _target(
+            f"a stored session at rest on disk, of {most:,}",
+            "≤ 400 bytes",
+            figures.spread(f"stored.{most}.disk"),
+            "{:.0f}",
+            " bytes",
+            lambda measured: measured.median <= 400,
+        ),
+        _none(f"{devices}: handshakes", figures.spread("stored.observing.handshakes")),
+        _none(f"{devices}: commands lost", figures.spread("stored.observing.lost")),
+        _none(f"{devices}: commands that came again", figures.spread("stored.observing.repeated")),
+        *(
+            _at_most(
+                f"processor time of a post with a store, relative to none, {how}",
+                figures.ratio(f"stored.{load}.file.cpu", f"stored.{load}.none.cpu"),
+                1.05,
+            )
+            for load, how in stored.LOADS.items()
+        ),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from .children import Failure
@@ -31,6 +32,18 @@ PER_DRIVER = 15_000
 PER_COMMAND = 10_000
 
 Limits = Mapping[str, "int | str"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a gateway stores its sessions, and the address at which its devices find it: at first any."""
+
+    directory: Path
+    address: str = "127.0.0.1:0"
+
+    def at(self, address: str) -> Stored:
+        """The same, for a gateway that takes the place of one at this address."""
+        return Stored(self.directory, address)
 
 
 def device_names(count: int) -> list[str]:
@@ -108,11 +121,12 @@ class World:
         entries = re.findall(r'^name = "(.+)"\n.*\ntoken = "(.+)"$', (self.directory / "devices.toml").read_text(), re.M)
         return dict(entries)
 
-    def configuration(self, upstream: str, limits: Limits, relay: Limits | None = None) -> Path:
+    def configuration(self, upstream: str, limits: Limits, relay: Limits | None = None, stored: Stored | None = None) -> Path:
         """Writes a gateway.toml with these limits; keys that are not written have their defaults."""
+        address = stored.address if stored else "127.0.0.1:0"
         text = f"""\
 [listen]
-coaps = "127.0.0.1:0"
+coaps = "{address}"
 [server]
 certificate = "{self.certificates}/server.pem"
 private_key = "{self.certificates}/server.key"
@@ -128,6 +142,8 @@ url = "{upstream}"
         for section, keys in (("limits", limits), ("relay", relay)):
             if keys:
                 text += f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+        if stored:
+            text += f'[state]\ndirectory = "{stored.directory}"\n'
         path = self.directory / "gateway.toml"
         path.write_text(text)
         return path
