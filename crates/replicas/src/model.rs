@@ -189,6 +189,7 @@ impl Model {
                 version,
                 owner,
                 address,
+                moves,
                 block,
                 pace,
                 row,
@@ -203,7 +204,9 @@ impl Model {
                 session.row.clone_from(row);
                 let block = block.map(|block| session.next_block(run, time, block, *pace));
                 let from = session.address;
-                self.move_address(*key, from, *address);
+                if *moves {
+                    self.move_address(*key, from, *address);
+                }
                 Reply::Saved { block }
             }
             Call::Remove {
@@ -318,7 +321,13 @@ impl Model {
             self.order.retain(|_, other| *other != from);
         }
         if let Some(to) = to {
-            self.addresses.insert(to, key);
+            let former = self.addresses.insert(to, key);
+            if let Some(former) = former.and_then(|key| self.sessions.get_mut(&key)) {
+                former.address = None;
+            }
+            if let Some(session) = self.sessions.get_mut(&key) {
+                session.address = Some(to);
+            }
             self.order.retain(|_, other| *other != to);
             self.added += 1;
             self.order.insert(self.added, to);

@@ -161,6 +161,8 @@ struct Stored {
 struct Held {
     numbers: SendNumbers,
     address: Option<AddressKey>,
+    /// The store does not have that address yet.
+    moves: bool,
     /// `None`: it was never sent to the store.
     stored: Option<Stored>,
     /// Another block is requested.
@@ -181,6 +183,7 @@ enum InFlight {
         key: SessionKey,
         save: SaveId,
         with_block: bool,
+        with_address: bool,
     },
     Claim {
         name: Name,
@@ -327,7 +330,8 @@ impl Replica {
                 key,
                 save,
                 with_block,
-            } => self.saved(key, save, with_block, &reply),
+                with_address,
+            } => self.saved(key, save, (with_block, with_address), &reply),
             InFlight::Claim { name, epoch, owner } => {
                 self.claimed(now, name, (epoch, owner), reply);
             }
@@ -433,7 +437,12 @@ impl Replica {
     pub(crate) fn describe(&self, now: Instant, key: SessionKey) -> String {
         let serves = self.serves(now, key);
         let held = self.sessions.get(&key);
-        held.map_or_else(String::new, |held| format!("serves {serves}, {held:?}"))
+        format!(
+            "serves {serves}, {held:?}, {} wait, {:?} in flight, may take over: {}",
+            self.waiting.len(),
+            self.calls.values().collect::<Vec<_>>(),
+            self.lease.may_take_over(now)
+        )
     }
 
     /// Whether the other node is in the list of members that this one got last.

@@ -9,7 +9,7 @@
 //! | the last fencing number | each lease has a higher one |
 //! | the store's id | drawn when there is none: a store that lost everything has another one |
 //! | each session | owner, *version*, *bound*, row, address, when it was established |
-//! | each address | the session that was there last |
+//! | each address | the session that was there last; the one before it has none any more |
 //! | all addresses, in the order in which they were added | so that each node knows which addresses may have a session |
 //!
 //! The *version* of a session is raised whenever it gets another owner, so that a node knows whether what it has in memory is
@@ -95,6 +95,9 @@ pub enum Call {
         owner: Owner,
         /// Its peer's address, if it is found by that.
         address: Option<AddressKey>,
+        /// Whether that is another one than before. A session whose address another one has got since does not get it back
+        /// by being saved.
+        moves: bool,
         /// The size of another block, if one is needed.
         block: Option<u64>,
         /// How many numbers are skipped for each second in another run of the store.

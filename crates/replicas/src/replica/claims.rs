@@ -141,12 +141,12 @@ impl Replica {
         let held = Held {
             numbers: SendNumbers::of_block(start, end),
             address: None,
+            moves: false,
             stored: Some(stored),
             asks_for_block: false,
         };
         self.sessions.insert(key, held);
-        self.set_address(key, address);
-        self.dirty.remove(&key);
+        self.place(key, address);
         self.counters.taken_over = self.counters.taken_over.saturating_add(1);
         self.outputs.push_back(Output::Restore { key, row });
         true

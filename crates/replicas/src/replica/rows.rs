@@ -15,6 +15,7 @@ impl Replica {
         let held = Held {
             numbers: SendNumbers::of_new_session(next),
             address: None,
+            moves: false,
             stored: None,
             asks_for_block: false,
         };
@@ -25,22 +26,35 @@ impl Replica {
 
     /// The session's peer has another address now, by which it is found.
     pub fn set_address(&mut self, key: SessionKey, address: Option<AddressKey>) {
+        if self.place(key, address) {
+            if let Some(held) = self.sessions.get_mut(&key) {
+                held.moves = true;
+            }
+            self.dirty.insert(key);
+        }
+    }
+
+    /// At an address is one session: the last one. Returns whether it is another address.
+    pub(super) fn place(&mut self, key: SessionKey, address: Option<AddressKey>) -> bool {
         let Some(held) = self.sessions.get_mut(&key) else {
-            return;
+            return false;
         };
         let former = std::mem::replace(&mut held.address, address);
         if former == address {
-            return;
+            return false;
         }
         if let Some(former) = former
             && self.by_address.get(&former) == Some(&key)
         {
             self.by_address.remove(&former);
         }
-        if let Some(address) = address {
-            self.by_address.insert(address, key);
+        if let Some(address) = address
+            && let Some(other) = self.by_address.insert(address, key)
+            && let Some(other) = self.sessions.get_mut(&other)
+        {
+            other.address = None;
         }
-        self.dirty.insert(key);
+        true
     }
 
     /// Takes the session's next send number. `None`: it has none until the store gives out more, or for ever.
@@ -99,11 +113,13 @@ impl Replica {
         if stored.is_created {
             let with_block = held.numbers.are_low(block) && !held.asks_for_block;
             held.asks_for_block |= with_block;
+            let with_address = std::mem::take(&mut held.moves);
             let call = Call::Save {
                 key,
                 version: stored.version,
                 owner,
                 address,
+                moves: with_address,
                 block: with_block.then_some(block),
                 pace,
                 row,
@@ -112,6 +128,7 @@ impl Replica {
                 key,
                 save,
                 with_block,
+                with_address,
             };
             self.call(now, call, in_flight);
         } else {
@@ -183,9 +200,16 @@ impl Replica {
         clippy::wildcard_enum_match_arm,
         reason = "all other replies mean that it is not known to be done"
     )]
-    pub(super) fn saved(&mut self, key: SessionKey, save: SaveId, with_block: bool, reply: &Reply) {
+    pub(super) fn saved(
+        &mut self,
+        key: SessionKey,
+        save: SaveId,
+        (with_block, with_address): (bool, bool),
+        reply: &Reply,
+    ) {
         if let Some(held) = self.sessions.get_mut(&key) {
             held.asks_for_block &= !with_block;
+            held.moves |= with_address && !matches!(reply, Reply::Saved { .. });
         }
         match reply {
             Reply::Saved { block } => {

@@ -60,7 +60,10 @@ impl World {
         for node in self.alive() {
             let replica = &self.gateways[node].replica;
             text += &format!(
-                "\nnode {node} is {:?}, ready {}, away {}: {}",
+                "\nnode {node}, stalled {:?}, is {:?}, ready {}, away {}: {}",
+                self.gateways[node]
+                    .stalled_until
+                    .checked_duration_since(self.now),
                 replica.owner(),
                 replica.is_ready(self.now),
                 replica.is_store_away(),

@@ -63,7 +63,7 @@ impl World {
         let next = match client.waits_since {
             Some(since) if now - since >= GIVE_UP => {
                 // Its node may have died while the store was away for all others, and that for long.
-                let is_excused = self.last_away + Duration::from_secs(10) > now;
+                let is_excused = self.last_away + GIVE_UP > now;
                 assert!(
                     self.forgets || !client.was_protected || is_excused,
                     "device {device} has lost its session {:?}, seed {}: {}",
@@ -124,6 +124,7 @@ impl World {
             local: Some(World::local(node)),
         };
         let record = Record::decode(&bytes);
+        self.note(record.key, node, format!("uplink {record:?} {remote}"));
         let has_connection_id = self
             .devices
             .iter()

@@ -112,6 +112,7 @@ impl World {
         } else if session.answered.contains(&message) {
             self.answer(node, key, message);
         } else if session.forwarded.insert(message) {
+            self.check_that_one_serves(node);
             let is_again = self.checks.forward((key, message));
             let is_served_twice = self
                 .checks
