@@ -3,6 +3,7 @@
 //! **The gateway does not use this crate yet.** docs/state.md ("Many replicas") has the design and its reasons.
 #![warn(missing_docs)]
 
+mod absent;
 mod addresses;
 mod hop;
 mod id;

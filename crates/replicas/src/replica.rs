@@ -8,6 +8,7 @@ mod claims;
 mod datagrams;
 mod rows;
 
+use crate::absent::Absent;
 use crate::addresses::KnownAddresses;
 use crate::hop::{Channels, Frame};
 use crate::id::{AddressKey, Instance, Member, Name, Owner, SessionKey};
@@ -204,6 +205,7 @@ pub struct Replica {
     by_address: HashMap<AddressKey, SessionKey>,
     known: KnownAddresses,
     routes: Routes,
+    absent: Absent,
     waiting: WaitingRoom,
     /// Sessions whose rows are to be written, once that is possible.
     dirty: BTreeSet<SessionKey>,
@@ -250,6 +252,7 @@ impl Replica {
             by_address: HashMap::new(),
             known: KnownAddresses::new(settings.max_addresses),
             routes: Routes::new(settings.max_routes),
+            absent: Absent::new(now, settings.max_routes),
             waiting: WaitingRoom::new(settings.max_kept, settings.max_kept_of_session),
             dirty: BTreeSet::new(),
             next_write: now,

@@ -193,6 +193,7 @@ impl Replica {
         if let Name::Address(address) = name {
             self.known.remove(address);
         }
+        self.absent.insert(now, name);
         self.unknown(name);
     }
 }

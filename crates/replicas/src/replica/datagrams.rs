@@ -63,6 +63,10 @@ impl Replica {
             });
             return;
         }
+        if self.held(name).is_none() && self.absent.contains(now, name) {
+            self.outputs.push_back(Output::Unknown { route, datagram });
+            return;
+        }
         if datagram.len() > self.settings.max_datagram {
             self.count_dropped(1);
             return;

@@ -163,6 +163,23 @@ impl World {
         }
     }
 
+    /// Datagrams of a session that has ended, in a second.
+    pub(super) fn repeat_ended(&mut self, count: u32) {
+        let key = self.ids.make(Node(63), [1; 5]);
+        for _ in 0..count {
+            let alive = self.alive();
+            let node = alive[self.random.usize(..alive.len())];
+            let path = Path {
+                remote: ([192, 0, 2, 1], 1).into(),
+                local: None,
+            };
+            let replica = &mut self.gateways[node].replica;
+            replica.received_for_session(self.now, key, path, vec![0; 24]);
+            self.after(node);
+            self.run_for(Duration::from_millis(1));
+        }
+    }
+
     pub(super) fn downlink(&mut self, node: usize, path: Path, record: Record) {
         let now = self.now;
         let local = World::local(node);
