@@ -72,6 +72,8 @@ const CRATES: &[&str] = &[
     "cross_site",
     "heap_trim",
     "state_store",
+    "replicas",
+    "replicas_redis",
     "thingsboard_simulator",
 ];
 
@@ -150,6 +152,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("rustix", &["src/cli/dumpable.rs", "src/cli/check/state.rs"]),
     ("heap_trim", &["src/gateway/driver.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
+    (
+        "redis",
+        &[
+            "crates/replicas-redis/src/connection.rs",
+            "crates/replicas-redis/src/reply.rs",
+        ],
+    ),
     (
         "rusqlite",
         &[

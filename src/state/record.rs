@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use state_store::Kind;
 
 /// What all sessions share. The key says what.
-pub(crate) const SHARED: Kind = Kind(3);
+pub(crate) const SHARED: Kind = Kind::SHARED;
 /// The seed of what an endpoint remembers of requests ([`coap::Bodies`]).
 pub(crate) const BODIES_SEED: &[u8] = b"bodies";
 

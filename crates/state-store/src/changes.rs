@@ -77,18 +77,14 @@ impl Changes {
             .saturating_add(self.records.len())
     }
 
-    /// Adds older changes, where there are no newer ones.
-    pub(crate) fn add_older(&mut self, older: Changes) {
-        for (key, window) in older.windows {
-            if !self.sessions.contains_key(&key) {
-                self.windows.entry(key).or_insert(window);
-            }
+    /// Adds newer changes, in place of those of the same keys. It takes as long as there are newer ones.
+    pub(crate) fn add_newer(&mut self, newer: Changes) {
+        for (key, change) in newer.sessions {
+            // It belongs to the former row.
+            self.windows.remove(&key);
+            self.sessions.insert(key, change);
         }
-        for (key, change) in older.sessions {
-            self.sessions.entry(key).or_insert(change);
-        }
-        for (key, change) in older.records {
-            self.records.entry(key).or_insert(change);
-        }
+        self.windows.extend(newer.windows);
+        self.records.extend(newer.records);
     }
 }

@@ -13,8 +13,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, process};
 
-/// A larger database is not copied.
-const LARGEST: u64 = 1024 * 1024 * 1024;
+/// A larger database is not copied: where temporary files are in memory, a service may have no more.
+const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// What is in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Look {
     },
     /// A database that an opening would set aside.
     Unusable(Reason),
-    /// A database of more than 1 GiB, which was not looked at.
+    /// A database of 256 MiB or more, which was not looked at.
     TooLarge,
 }
 

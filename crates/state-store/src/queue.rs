@@ -135,8 +135,8 @@ impl Queue {
         }
     }
 
-    /// The batch is on disk, and synced.
-    pub(crate) fn committed(&mut self, batch: Batch) {
+    /// The batch is on disk, and synced. It is dropped by the caller, who must not hold a lock meanwhile.
+    pub(crate) fn committed(&mut self, batch: &Batch) {
         self.in_flight = 0;
         self.synced = Synced(batch.last.0);
     }
@@ -144,7 +144,8 @@ impl Queue {
     /// The batch is not known to be on disk. It is pending again, but for what has a newer change.
     pub(crate) fn failed(&mut self, batch: Batch) {
         self.in_flight = 0;
-        self.pending.add_older(batch.changes);
+        let newer = std::mem::replace(&mut self.pending, batch.changes);
+        self.pending.add_newer(newer);
     }
 }
 

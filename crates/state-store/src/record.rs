@@ -16,6 +16,8 @@ impl Kind {
     pub const RELAY: Kind = Kind(1);
     /// The certificates that lead from a client's to a trust anchor. The key is their digest.
     pub const AUTHORITY_PATH: Kind = Kind(2);
+    /// What all sessions share. The key says what.
+    pub const SHARED: Kind = Kind(3);
 }
 
 impl fmt::Display for Kind {

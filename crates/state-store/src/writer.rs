@@ -195,8 +195,11 @@ fn count(shared: &Shared, batch: Batch, is_committed: bool) {
     let rows = u64::try_from(batch.changes.len()).unwrap_or(u64::MAX);
     let mut state = shared.lock();
     let State { queue, report, .. } = &mut *state;
+    // Dropped after the lock: there may be many rows, each of which is overwritten.
+    let mut written = None;
     if is_committed {
-        queue.committed(batch);
+        queue.committed(&batch);
+        written = Some(batch);
         report.commits = report.commits.saturating_add(1);
         report.changes = report.changes.saturating_add(rows);
     } else {
@@ -205,6 +208,8 @@ fn count(shared: &Shared, batch: Batch, is_committed: bool) {
     }
     report.is_failing = !is_committed;
     shared.synced.store(queue.synced().0, Ordering::Release);
+    drop(state);
+    drop(written);
 }
 
 /// Commits that failed, one after the other.

@@ -120,7 +120,7 @@ fn contents(settings: &Settings, directory: &Path) -> String {
             ));
             "not usable".to_owned()
         }
-        Ok(Look::TooLarge) => "more than 1 GiB, not looked at".to_owned(),
+        Ok(Look::TooLarge) => "256 MiB or more, not looked at".to_owned(),
         Err(error) => {
             print_warning(&format!("state.directory can't be looked at: {error}"));
             "not looked at".to_owned()

@@ -55,7 +55,7 @@ fn a_full_queue_refuses_other_keys_until_its_batch_is_committed() {
     // What is in flight counts, as it may come back.
     assert_eq!(queue.push_session(3, put(3)), Err(Full));
     assert_eq!(queue.refused, 2);
-    queue.committed(batch);
+    queue.committed(&batch);
     queue.push_session(3, put(3)).unwrap();
 }
 
@@ -67,7 +67,7 @@ fn a_ticket_is_synced_when_a_batch_that_has_its_change_or_a_later_one_is_committ
     let batch = queue.take();
     let third = queue.push_session(2, put(3)).unwrap();
     assert!(!queue.synced().includes(first));
-    queue.committed(batch);
+    queue.committed(&batch);
     assert!(queue.synced().includes(first) && queue.synced().includes(second));
     assert!(!queue.synced().includes(third));
 }
@@ -95,7 +95,7 @@ fn a_window_is_written_only_for_the_row_that_was_pushed_before_it() {
     let batch = queue.take();
     assert_eq!(sessions(&batch), [(1, Some(3)), (2, Some(2))]);
     assert_eq!(windows(&batch), []);
-    queue.committed(batch);
+    queue.committed(&batch);
     queue.push_window(1, window(4)).unwrap();
     let batch = queue.take();
     queue.push_session(1, SessionChange::Delete).unwrap();

@@ -11,7 +11,7 @@ fn ticket(queue: &mut Queue) -> Ticket {
 
 fn commit(queue: &mut Queue) {
     let batch = queue.take();
-    queue.committed(batch);
+    queue.committed(&batch);
 }
 
 #[test]

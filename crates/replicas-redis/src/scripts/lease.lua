@@ -1,0 +1,55 @@
+local had_node, had_fence, instance, address, length, seen, id = unpack(ARGV)
+redis.call('SET', prefix .. 'id', id, 'NX')
+local node, fence, is_new = nil, nil, '1'
+if had_node ~= '' then
+  local there = lease_of(had_node)
+  local mine = had_fence .. ' ' .. instance .. ' '
+  if there and string.sub(there, 1, #mine) == mine then
+    node, fence, is_new = had_node, had_fence, '0'
+  elseif not there and tonumber(had_fence) <= tonumber(redis.call('GET', prefix .. 'fence') or '0') then
+    node, fence = had_node, had_fence
+  end
+end
+local keys = {}
+for number = 0, MAX_NODES - 1 do
+  keys[number + 1] = prefix .. 'node:' .. number
+end
+if not node then
+  local leases = redis.call('MGET', unpack(keys))
+  for number = 0, MAX_NODES - 1 do
+    if not leases[number + 1] then
+      node = text(number)
+      break
+    end
+  end
+  if not node then
+    return {'no number'}
+  end
+  fence = text(redis.call('INCR', prefix .. 'fence'))
+end
+redis.call('SET', prefix .. 'node:' .. node, fence .. ' ' .. instance .. ' ' .. address, 'PX', length)
+
+local members = {}
+for index, lease in ipairs(redis.call('MGET', unpack(keys))) do
+  if lease then
+    members[#members + 1] = text(index - 1)
+    members[#members + 1] = lease
+  end
+end
+
+-- Addresses whose sessions have gone with their time to live leave the list, some with each renewal.
+for _, old in ipairs(redis.call('ZRANDMEMBER', prefix .. 'addresses', 8)) do
+  if redis.call('EXISTS', address_of(old)) == 0 then
+    redis.call('ZREM', prefix .. 'addresses', old)
+  end
+end
+local added = redis.call('ZRANGEBYSCORE', prefix .. 'addresses', '(' .. seen, '+inf', 'WITHSCORES', 'LIMIT', 0, MAX_ADDRESSES)
+local addresses = {}
+for index = 1, #added, 2 do
+  addresses[#addresses + 1] = added[index]
+end
+local read = redis.call('GET', prefix .. 'added') or '0'
+if #addresses == MAX_ADDRESSES then
+  read = added[#added]
+end
+return {'leased', node, fence, is_new, redis.call('GET', prefix .. 'id'), members, addresses, read, redis.call('TIME')[1]}

@@ -1,0 +1,19 @@
+local key, version, owner, address, run, block, pace, ttl, row, moves = unpack(ARGV)
+if not is_live(owner) then
+  return {'not leased'}
+end
+local session = redis.call('HMGET', session_of(key), 'owner', 'version', 'address')
+if not session[1] then
+  return {'missing'}
+end
+if session[1] ~= owner or session[2] ~= version then
+  return {'not owner'}
+end
+redis.call('HSET', session_of(key), 'row', row)
+redis.call('PEXPIRE', session_of(key), ttl)
+move_address(key, session[3], moves == '1' and address or session[3], ttl)
+if block == '' then
+  return {'saved'}
+end
+local start, finish = next_block(key, run, block, pace)
+return {'saved', start, finish}

@@ -1,0 +1,132 @@
+//! What must hold after each event and at the end of a run, and how a failure is described.
+
+use super::checks::Exception;
+use super::gateway::Gateway;
+use super::world::World;
+use crate::id::SessionKey;
+use crate::replica::Counters;
+use std::time::Duration;
+
+impl World {
+    pub(super) fn check_that_one_serves(&mut self, node: usize) {
+        let now = self.now;
+        if self.gateways[node].replica.is_store_away() {
+            self.last_away = now;
+        }
+        self.checks.detached += u64::from(self.gateways[node].replica.is_detached(now));
+        if self.forgets || !self.gateways[node].is_alive {
+            return;
+        }
+        let serves = |gateway: &Gateway, key: SessionKey| {
+            gateway.is_alive
+                && gateway.stalled_until <= now
+                && gateway.sessions.contains_key(&key)
+                && gateway.replica.serves(now, key)
+        };
+        let me = &self.gateways[node];
+        for key in me.sessions.keys().filter(|key| serves(me, **key)) {
+            for (other, gateway) in self.gateways.iter().enumerate() {
+                if other == node || !serves(gateway, *key) {
+                    continue;
+                }
+                let is_unknown = |a: &Gateway, b: &Gateway| {
+                    a.replica.is_detached(now) && !a.replica.knows(&b.replica)
+                };
+                assert!(
+                    is_unknown(me, gateway) || is_unknown(gateway, me),
+                    "{key:?} is served by {node} and {other}, seed {}",
+                    self.seed
+                );
+                self.checks.exceptions.push((*key, Exception::UnknownNode));
+            }
+        }
+    }
+
+    /// Remembers what has happened to a session, for messages.
+    pub(super) fn note(&mut self, key: SessionKey, node: usize, what: String) {
+        let notes = self.notes.entry(key).or_default();
+        if notes.len() > 30 {
+            notes.pop_front();
+        }
+        let at = (self.now - self.begin).as_secs_f32();
+        notes.push_back(format!("\n  {at:.3} node {node} {what}"));
+    }
+
+    /// Where a session is, and what has happened to it, for messages.
+    pub(super) fn describe(&self, key: SessionKey) -> String {
+        let notes = self.notes.get(&key).into_iter().flatten();
+        let mut text: String = notes.map(String::as_str).collect();
+        text += &format!("\nin the store {:?}", self.store.owner_of(key));
+        for node in self.alive() {
+            let replica = &self.gateways[node].replica;
+            text += &format!(
+                "\nnode {node}, stalled {:?}, is {:?}, ready {}, away {}: {}",
+                self.gateways[node]
+                    .stalled_until
+                    .checked_duration_since(self.now),
+                replica.owner(),
+                replica.is_ready(self.now),
+                replica.is_store_away(),
+                replica.describe(self.now, key)
+            );
+        }
+        text
+    }
+
+    pub(super) fn exceptions(&self, exception: Exception) -> usize {
+        let exceptions = self.checks.exceptions.iter();
+        exceptions.filter(|(_, other)| *other == exception).count()
+    }
+
+    pub(super) fn check_that_all_are_served(&self, within: Duration) {
+        for (number, device) in self.devices.iter().enumerate() {
+            if !device.was_protected {
+                // Its node has died before the store had its session: it will shake hands.
+                continue;
+            }
+            let passed = self.now - device.last_answer;
+            assert!(
+                passed <= within,
+                "device {number} with {:?} has no answer for {passed:?}, seed {}: {}",
+                device.key,
+                self.seed,
+                self.describe(device.key)
+            );
+        }
+    }
+
+    pub(super) fn check_that_all_are_protected(&self) {
+        for (number, device) in self.devices.iter().enumerate() {
+            assert!(device.was_protected, "device {number}, seed {}", self.seed);
+            assert!(self.store.owner_of(device.key).is_some());
+        }
+    }
+
+    /// How many sessions this node serves.
+    pub(super) fn served_by(&self, node: usize) -> usize {
+        let gateway = &self.gateways[node];
+        let keys = gateway.sessions.keys();
+        keys.filter(|key| gateway.replica.serves(self.now, **key))
+            .count()
+    }
+
+    pub(super) fn handshakes(&self) -> u32 {
+        self.devices.iter().map(|device| device.handshakes).sum()
+    }
+
+    /// The counters of all nodes, dead ones included.
+    pub(super) fn sums(&self) -> Counters {
+        let mut sums = Counters::default();
+        for gateway in &self.gateways {
+            let counters = gateway.replica.counters();
+            sums.taken_over += counters.taken_over;
+            sums.lost += counters.lost;
+            sums.claims += counters.claims;
+            sums.forwarded += counters.forwarded;
+            sums.bad_frames += counters.bad_frames;
+            sums.bad_rows += counters.bad_rows;
+            sums.strangers += counters.strangers;
+        }
+        sums
+    }
+}
