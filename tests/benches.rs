@@ -97,7 +97,7 @@ fn one_small_round_measures_every_target_without_an_error() {
         ("Handshakes", 5),
         ("Resident memory", 6),
         ("Other ports", 5),
-        ("Stored sessions", 10),
+        ("Stored sessions", 14),
         ("Many devices at once", 8),
         ("Forged ClientHellos", 2),
         ("Observing devices", 4),

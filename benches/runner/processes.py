@@ -1,7 +1,8 @@
-"""Reads /proc: a process's memory, and UDP ports in use."""
+"""Reads /proc: a process's memory and processor time, and UDP ports in use."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -26,6 +27,12 @@ def proportional(pid: int) -> float:
         return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
     except PermissionError:
         return resident(pid)
+
+
+def cpu(pid: int) -> float:
+    """The processor time so far, of user and kernel together, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def listens_on_udp(port: int) -> bool:

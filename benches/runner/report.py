@@ -210,8 +210,12 @@ def _stored(options: Options, figures: Figures) -> str:
     rows = [
         (what, *(_cell(figures, f"stored.{count}.{name}", form) for count in options.stored))
         for what, name, form in (
+            ("ready after a start without stored sessions, s", "start", "{:.2f}"),
+            ("its processor time until then, s", "start.cpu", "{:.2f}"),
             ("ready after a kill, s", "ready", "{:.2f}"),
+            ("its processor time until then, s", "ready.cpu", "{:.2f}"),
             ("ready after a stop, s", "ready_after_stop", "{:.2f}"),
+            ("its processor time until then, s", "ready_after_stop.cpu", "{:.2f}"),
             ("the stop, s", "stop", "{:.2f}"),
             ("not served without a handshake", "unserved", "{:.0f}"),
             ("handshakes after the starts", "handshakes", "{:.0f}"),
@@ -228,6 +232,7 @@ def _stored(options: Options, figures: Figures) -> str:
         (what, _cell(figures, f"stored.observing.{name}", form))
         for what, name, form in (
             ("ready after a kill, s", "ready", "{:.2f}"),
+            ("its processor time until then, s", "ready.cpu", "{:.2f}"),
             ("until all are subscribed at ThingsBoard again, s", "subscribed", "{:.1f}"),
             ("handshakes", "handshakes", "{:.0f}"),
             ("commands lost", "lost", "{:.0f}"),

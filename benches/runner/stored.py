@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def idle(count: int, bench: Bench) -> str:
     limits = {"sessions": count} if count > DEFAULT_SESSIONS else {}
     name = f"stored.{count}"
     with place() as stored:
-        first = servers.gateway(bench.children, bench.world, sink.url, limits, stored=stored)
+        first, start = started(bench, "gateway", sink.url, limits, stored)
         time.sleep(settle)
         empty = processes.resident(first.pid)
         drivers = idle_sessions(bench, first, count)
@@ -74,7 +75,7 @@ def idle(count: int, bench: Bench) -> str:
         kill(first)
         at_kill = at_rest(stored)
         stored = stored.at(first.address)
-        second, ready = started_again(bench, "after-kill", sink.url, limits, stored)
+        second, ready = started(bench, "after-kill", sink.url, limits, stored)
         time.sleep(max(settle, WRITTEN))
         after = processes.resident(second.pid)
         stopping = time.monotonic()
@@ -82,7 +83,7 @@ def idle(count: int, bench: Bench) -> str:
         second.child.await_end(STOP)
         stopped = time.monotonic() - stopping
         at_stop = at_rest(stored)
-        third, ready_again = started_again(bench, "after-stop", sink.url, limits, stored)
+        third, ready_again = started(bench, "after-stop", sink.url, limits, stored)
         alive, handshakes, retransmissions = 0, 0, 0
         # One after the other, as in `memory`.
         for driver in drivers:
@@ -95,8 +96,12 @@ def idle(count: int, bench: Bench) -> str:
         third.check()
     bench.figures.add(
         {
-            f"{name}.ready": ready,
-            f"{name}.ready_after_stop": ready_again,
+            f"{name}.ready": ready.seconds,
+            f"{name}.ready.cpu": ready.cpu,
+            f"{name}.ready_after_stop": ready_again.seconds,
+            f"{name}.ready_after_stop.cpu": ready_again.cpu,
+            f"{name}.start": start.seconds,
+            f"{name}.start.cpu": start.cpu,
             f"{name}.stop": stopped,
             f"{name}.unserved": float(count - alive),
             f"{name}.handshakes": float(handshakes - count),
@@ -112,7 +117,7 @@ def idle(count: int, bench: Bench) -> str:
     fewer = bench.figures.current(f"stored.{max(smaller)}.rss") if smaller else None
     if fewer is not None:
         bench.figures.add({"stored.slope": (after - fewer) / (count - max(smaller))})
-    return f"ready after {ready:.2f} s and {ready_again:.2f} s, {alive:,} served, {at_stop / count:.0f} bytes on disk each"
+    return f"ready after {ready.seconds:.2f} s and {ready_again.seconds:.2f} s, {alive:,} served, {at_stop / count:.0f} bytes on disk each"
 
 
 def idle_sessions(bench: Bench, gateway: Server, count: int) -> list[Driver]:
@@ -160,7 +165,7 @@ def observing(bench: Bench) -> str:
         for number, name in enumerate(names):
             command = {"method": "wake", "params": number, "oneway": True, "persistent": True, "timeoutMs": 600_000}
             control.post(f"/simulator/devices/{name}/rpc", command)
-        second, ready = started_again(bench, "after-kill", url, {}, stored.at(first.address), relay)
+        second, ready = started(bench, "after-kill", url, {}, stored.at(first.address), relay)
         began, subscribed = time.monotonic(), NEVER
         try:
             wait_for("subscriptions of all devices", 90, lambda: subscriptions(control, count, earlier) or None)
@@ -178,7 +183,8 @@ def observing(bench: Bench) -> str:
     repeated = sum((times - 1) * devices for times, devices in notified.items() if times > 1)
     bench.figures.add(
         {
-            "stored.observing.ready": ready,
+            "stored.observing.ready": ready.seconds,
+            "stored.observing.ready.cpu": ready.cpu,
             "stored.observing.subscribed": subscribed,
             "stored.observing.disk_at_kill": disk / count,
             "stored.observing.handshakes": float(result["handshakes"]["count"] - count),
@@ -186,7 +192,7 @@ def observing(bench: Bench) -> str:
             "stored.observing.repeated": float(repeated),
         }
     )
-    return f"ready after {ready:.2f} s, commands lost {lost}, twice {repeated}, {disk / count:.0f} bytes on disk each"
+    return f"ready after {ready.seconds:.2f} s, commands lost {lost}, twice {repeated}, {disk / count:.0f} bytes on disk each"
 
 
 def acknowledged(control: servers.Control, count: int) -> bool:
@@ -241,13 +247,21 @@ def kill(gateway: Server) -> None:
     gateway.child.stop()
 
 
-def started_again(
+@dataclass(frozen=True)
+class Start:
+    """The seconds until a gateway was ready, and its processor time until then."""
+
+    seconds: float
+    cpu: float
+
+
+def started(
     bench: Bench, name: str, upstream: str, limits: dict[str, int], stored: Stored, relay: dict[str, int] | None = None
-) -> tuple[Server, float]:
-    """A gateway in the place of one that has ended, and the seconds until it is ready."""
+) -> tuple[Server, Start]:
+    """A gateway, perhaps in the place of one that has ended."""
     began = time.monotonic()
     gateway = servers.gateway(bench.children, bench.world, upstream, limits, relay=relay, stored=stored, name=name)
-    return gateway, time.monotonic() - began
+    return gateway, Start(time.monotonic() - began, processes.cpu(gateway.pid))
 
 
 def at_rest(stored: Stored) -> int:
