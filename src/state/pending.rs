@@ -106,15 +106,20 @@ impl Pending {
         self.paused_until = Some(now + PAUSE);
     }
 
+    /// Whether anything is to be pushed now. `used` sessions are waiting, and perhaps there are records. The time at which the
+    /// windows are due begins with the first session.
+    pub(crate) fn is_due(&mut self, now: Instant, used: usize, more: bool) -> bool {
+        if used > 0 && self.windows_left == 0 && self.windows_at.is_none() {
+            self.windows_at = Some(now + self.window);
+        }
+        self.next_timeout(more).is_some_and(|at| at <= now)
+    }
+
     /// How many of the sessions that were used have their windows pushed now, if there are so many.
     pub(crate) fn windows_due(&mut self, now: Instant, used: usize) -> usize {
         if self.windows_left == 0 {
-            match self.windows_at {
-                None if used > 0 => self.windows_at = Some(now + self.window),
-                Some(at) if at <= now => {
-                    (self.windows_at, self.windows_left) = (None, used);
-                }
-                None | Some(_) => {}
+            if self.windows_at.is_some_and(|at| at <= now) {
+                (self.windows_at, self.windows_left) = (None, used);
             }
         }
         let due = self.windows_left.min(WINDOWS_PER_TURN);
@@ -145,16 +150,20 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let mut pending = Pending::new(start, 5 * second);
-        assert_eq!(pending.windows_due(start, 0), 0);
+        assert!(!pending.is_due(start, 0, false));
         assert_eq!(pending.next_timeout(false), None);
-        assert_eq!(pending.windows_due(start, 3), 0);
+        assert!(!pending.is_due(start, 3, false));
         assert_eq!(pending.next_timeout(false), Some(start + 5 * second));
         assert_eq!(pending.windows_due(start + 4 * second, 900), 0);
+        assert!(!pending.is_due(start + 4 * second, 900, false));
         // Those that are used meanwhile wait for the next time.
         let at = start + 5 * second;
+        assert!(pending.is_due(at, 700, false));
         assert_eq!(pending.windows_due(at, 700), WINDOWS_PER_TURN);
         assert_eq!(pending.next_timeout(false), Some(start));
+        assert!(pending.is_due(at, 1_000, false));
         assert_eq!(pending.windows_due(at, 1_000), 700 - WINDOWS_PER_TURN);
+        assert!(!pending.is_due(at, 800, false));
         assert_eq!(pending.windows_due(at, 800), 0);
         assert_eq!(pending.next_timeout(false), Some(at + 5 * second));
     }
@@ -166,7 +175,9 @@ mod tests {
         let mut pending = Pending::new(now, Duration::from_secs(5));
         pending.add_row(SessionId(1));
         assert_eq!(pending.next_timeout(false), Some(now));
+        assert!(pending.is_due(now, 0, false));
         pending.pause(now);
+        assert!(!pending.is_due(now, 0, true));
         assert!(!pending.may_push(now));
         assert_eq!(pending.next_timeout(false), Some(now + PAUSE));
         assert!(pending.may_push(now + PAUSE));

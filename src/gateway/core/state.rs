@@ -108,6 +108,12 @@ impl Core {
 
     /// Pushes what is due, of which no more than a turn's share.
     pub(super) fn push_state(&mut self, now: Instant) {
+        let (used, more) = (self.sessions.dtls.used(), self.relays.changed() > 0);
+        let mut pending = self.state.as_mut().map(|state| &mut state.pending);
+        // Most turns have nothing to push.
+        if !(pending.as_mut()).is_some_and(|pending| pending.is_due(now, used, more)) {
+            return;
+        }
         let Some(mut state) = self.state.take() else {
             return;
         };
