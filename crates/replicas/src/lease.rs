@@ -45,6 +45,7 @@ pub(crate) struct Lease {
     settings: Settings,
     instance: Instance,
     owner: Option<Owner>,
+    has_stopped: bool,
     /// When it ends, as this node counts.
     until: Option<Instant>,
     renewed: Option<Instant>,
@@ -83,6 +84,7 @@ impl Lease {
             settings,
             instance,
             owner: None,
+            has_stopped: false,
             until: None,
             renewed: None,
             joined: None,
@@ -206,8 +208,12 @@ impl Lease {
         is_due
     }
 
-    /// The call was carried out. Returns whether sessions have to be confirmed.
-    pub(crate) fn leased(&mut self, now: Instant, sent: Instant, leased: Leased) -> bool {
+    /// The call was carried out.
+    pub(crate) fn leased(&mut self, now: Instant, sent: Instant, leased: Leased) {
+        if self.has_stopped {
+            // It was in flight when the lease was given back.
+            return;
+        }
         let length = self.settings.lease.saturating_sub(self.settings.margin);
         self.owner = Some(leased.owner);
         self.until = sent.checked_add(length);
@@ -226,11 +232,13 @@ impl Lease {
             self.epoch = self.epoch.saturating_add(1);
             self.joined = Some(now);
         }
-        leased.is_new
     }
 
     /// The store could not be reached, or refuses.
     pub(crate) fn failed(&mut self, now: Instant) {
+        if self.has_stopped {
+            return;
+        }
         if !self.is_away {
             self.is_away = true;
             self.next_ask = Some(now);
@@ -285,6 +293,7 @@ impl Lease {
 
     /// The lease is given back: nothing is served any more.
     pub(crate) fn stop(&mut self) -> Option<Owner> {
+        self.has_stopped = true;
         self.until = None;
         self.is_away = false;
         self.next_call = None;

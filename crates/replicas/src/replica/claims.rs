@@ -12,6 +12,10 @@ impl Replica {
         let Some(owner) = self.lease.owner().filter(|_| self.lease.may_call(now)) else {
             return false;
         };
+        if self.lease.has_promised(now) {
+            // What it replied would count for nothing, and each claim takes a block of numbers.
+            return false;
+        }
         if self.calls.len() >= self.settings.max_calls {
             self.counters.refused_calls = self.counters.refused_calls.saturating_add(1);
             return false;
@@ -110,7 +114,10 @@ impl Replica {
                 }
             }
             Reply::Missing => self.nobody_has(now, name),
-            _ => self.wait(now, name, self.settings.retry),
+            _ => {
+                self.wait(now, name, self.settings.retry);
+                self.next_write = now.checked_add(self.settings.retry).unwrap_or(now);
+            }
         }
     }
 

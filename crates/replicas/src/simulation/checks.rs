@@ -32,12 +32,9 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// A record is sent.
-    pub(super) fn number(&mut self, key: SessionKey, number: u64, seed: u64) {
-        assert!(
-            self.numbers.insert((key, number)),
-            "number {number} of {key:?} is used twice, seed {seed}"
-        );
+    /// A record is sent. Returns whether its number is new.
+    pub(super) fn number(&mut self, key: SessionKey, number: u64) -> bool {
+        self.numbers.insert((key, number))
     }
 
     /// A request is forwarded to ThingsBoard. Returns whether it was answered before.

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::model::Model;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A fault.
 #[derive(Debug, Clone)]
@@ -114,9 +114,7 @@ impl World {
             }
             Fault::Start => self.start_node(),
             Fault::CutStore(node, length) => {
-                let until = self.now + length;
-                self.store_cut.insert(node, until);
-                self.gateways[node].connection += 1;
+                self.cut_store(node, self.now + length);
             }
             Fault::CutNodes(a, b, length) => {
                 let until = self.now + length;
@@ -126,10 +124,9 @@ impl World {
             Fault::StoreAway(length) => {
                 let until = self.now + length;
                 for node in 0..self.gateways.len() {
-                    self.store_cut.insert(node, until);
-                    self.gateways[node].connection += 1;
+                    self.cut_store(node, until);
                 }
-                self.store_away_until = until;
+                self.store_away_until = until.max(self.store_away_until);
             }
             Fault::StoreRestarts => self.restart_store(None),
             Fault::StoreFallsBack => {
@@ -142,6 +139,12 @@ impl World {
                 self.restart_store(Some(Model::new(self.begin, id)));
             }
         }
+    }
+
+    fn cut_store(&mut self, node: usize, until: Instant) {
+        let cut = self.store_cut.entry(node).or_insert(until);
+        *cut = until.max(*cut);
+        self.gateways[node].connection += 1;
     }
 
     fn restart_store(&mut self, store: Option<Model>) {

@@ -63,7 +63,8 @@ impl World {
                 datagram,
             } => self.deliver(node, key, route, Record::decode(&datagram)),
             Output::Restore { key, row } => {
-                self.note(key, node, "restores".to_owned());
+                let next = self.gateways[node].replica.describe(self.now, key);
+                self.note(key, node, format!("restores {next}"));
                 let gateway = &mut self.gateways[node];
                 gateway.sessions.insert(key, Session::decode(&row));
             }
@@ -155,13 +156,19 @@ impl World {
         if let Some(route) = gateway.sessions.get(&key).and_then(|session| session.route)
             && let Some(number) = gateway.replica.take_number(key)
         {
-            self.checks.number(key, number, self.seed);
             let record = Record {
                 key,
                 number,
                 message,
             };
             gateway.replica.send(route, record.encode());
+            let is_new = self.checks.number(key, number);
+            assert!(
+                is_new,
+                "number {number} of {key:?} is used twice, by {node}, seed {}: {}",
+                self.seed,
+                self.describe(key)
+            );
         }
     }
 
