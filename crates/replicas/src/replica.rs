@@ -516,3 +516,6 @@ impl Replica {
         self.outputs.push_back(Output::Send { path, datagram });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,7 @@ impl World {
             }
             Output::Lost { key } => {
                 gateway.sessions.remove(&key);
+                gateway.saves.retain(|_, (other, _)| *other != key);
                 self.note(key, node, "loses".to_owned());
             }
             Output::Write { key } => {

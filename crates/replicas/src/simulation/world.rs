@@ -55,6 +55,7 @@ pub(super) struct World {
     pub(super) notes: BTreeMap<SessionKey, VecDeque<String>>,
     pub(super) settings: Settings,
     pub(super) faults: Option<(Vec<Kind>, Duration)>,
+    pub(super) all_have_connection_ids: bool,
     /// Datagrams get lost.
     pub(super) is_lossy: bool,
     /// The store forgets in this run.
@@ -99,6 +100,7 @@ impl World {
                 ..Settings::default()
             },
             faults: None,
+            all_have_connection_ids: false,
             is_lossy: false,
             forgets: false,
             ids: secret.connection_ids(),
@@ -115,7 +117,7 @@ impl World {
         for device in 0..devices {
             let [high, low] = u16::try_from(device).unwrap().to_be_bytes();
             self.devices.push(Device {
-                has_connection_id: device % 3 != 0,
+                has_connection_id: self.all_have_connection_ids || device % 3 != 0,
                 address: (Ipv4Addr::new(198, 51, high, low), 5_000).into(),
                 key: SessionKey([0; 8]),
                 next_number: 0,
