@@ -14,30 +14,31 @@ use replicas::model::Model;
 use replicas::store::{Call, Reply};
 use replicas::{AddressKey, Instance, Name, Node, Owner, SessionKey};
 use replicas_redis::{RedisStore, Server};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
-/// A server of its own, on a free port of the loopback interface.
+/// A server of its own, on the loopback interface.
 struct Redis {
     child: Child,
     address: SocketAddr,
 }
 
 impl Redis {
-    fn start(directory: &Path, port: u16) -> Redis {
-        let port_text = port.to_string();
+    fn start(directory: &Path, address: SocketAddr) -> Redis {
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
         let mut command = Command::new("redis-server");
         let child = command
-            .args(["--port", &port_text, "--bind", "127.0.0.1", "--save", ""])
+            .args(["--port", &port, "--bind", &ip, "--save", ""])
+            // With `everysec`, a server that is killed has lost what it had replied to: one run in eighteen, with others at once.
+            .args(["--appendfsync", "always"])
             .args(["--appendonly", "yes", "--requirepass", "secret", "--dir"])
             .arg(directory)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server, of Debian's package redis-server");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         for _ in 0..600 {
             if TcpStream::connect(address).is_ok() {
                 return Redis { child, address };
@@ -67,9 +68,11 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// A loopback address that no other server has: not one that is free just now, as a server is stopped and started on it while
+/// other tests run.
+fn own_address() -> SocketAddr {
+    let [a, b, c] = [(); 3].map(|()| fastrand::u8(1..255));
+    SocketAddr::from(([127, a, b, c], fastrand::u16(20_000..30_000)))
 }
 
 struct Client {
@@ -256,7 +259,7 @@ fn comparable(reply: Reply) -> Reply {
 #[test]
 fn each_call_does_what_the_model_does() {
     let directory = tempfile::tempdir().unwrap();
-    let redis = Redis::start(directory.path(), free_port());
+    let redis = Redis::start(directory.path(), own_address());
     let mut kinds = std::collections::BTreeMap::new();
     for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -305,7 +308,7 @@ fn each_call_does_what_the_model_does() {
 #[test]
 fn many_calls_go_together_and_are_answered_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let redis = Redis::start(directory.path(), free_port());
+    let redis = Redis::start(directory.path(), own_address());
     let mut client = Client::new(redis.server("{many}:"));
     let (owner, _, time) = client.lease(None, 1, 3_600);
     let keys: Vec<SessionKey> = (0..900_u64).map(|n| SessionKey(n.to_be_bytes())).collect();
@@ -321,7 +324,7 @@ fn many_calls_go_together_and_are_answered_in_order() {
 #[test]
 fn a_lease_that_ends_is_taken_over_and_its_former_owner_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let redis = Redis::start(directory.path(), free_port());
+    let redis = Redis::start(directory.path(), own_address());
     let mut dying = Client::new(redis.server("{lease}:"));
     let mut other = Client::new(redis.server("{lease}:"));
     let length = Duration::from_millis(1_500);
@@ -388,8 +391,8 @@ fn a_lease_that_ends_is_taken_over_and_its_former_owner_is_refused() {
 #[test]
 fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_id() {
     let directory = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let redis = Redis::start(directory.path(), port);
+    let address = own_address();
+    let redis = Redis::start(directory.path(), address);
     let mut client = Client::new(redis.server("{again}:"));
     let (owner, store, time) = client.lease(None, 1, 3_600);
     let (kept, new) = (SessionKey([1; 8]), SessionKey([2; 8]));
@@ -403,7 +406,7 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
     // Until it is there again, calls fail, and say why.
     assert_eq!(client.call(&claim(kept, owner)), Reply::Failed);
     assert!(client.errors.recv().is_ok());
-    let redis = Redis::start(directory.path(), port);
+    let redis = Redis::start(directory.path(), address);
     let (again, same, _) = loop {
         match client.call(&lease(Some(owner), 1, Duration::from_secs(3_600), 0)) {
             Reply::Leased {
@@ -422,7 +425,7 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
     }
     drop(redis);
     let empty = tempfile::tempdir().unwrap();
-    let _redis = Redis::start(empty.path(), port);
+    let _redis = Redis::start(empty.path(), address);
     let (other_owner, other, _) = loop {
         match client.call(&lease(Some(owner), 2, Duration::from_secs(3_600), 0)) {
             Reply::Leased {
@@ -442,7 +445,7 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
 #[test]
 fn a_wrong_password_is_refused_with_a_message_that_does_not_have_it() {
     let directory = tempfile::tempdir().unwrap();
-    let redis = Redis::start(directory.path(), free_port());
+    let redis = Redis::start(directory.path(), own_address());
     let mut server = redis.server("{password}:");
     server.password = Some("hunter2".to_owned());
     assert!(!format!("{server:?}").contains("hunter2"));
