@@ -95,7 +95,7 @@ impl Connection {
             parser: Parser::new(),
             prefix: server.prefix.clone(),
             context: Context {
-                run: String::new(),
+                run: 0,
                 ttl: server.ttl,
             },
             id: 0,
@@ -109,15 +109,16 @@ impl Connection {
         if let Some(former) = former {
             connection.command("CLIENT", &["KILL", "ID", &former.to_string()])?;
         }
-        connection.id = match connection.command("CLIENT", &["ID"])? {
-            Value::Int(id) => id,
-            _ => return Err(ConnectError::Malformed),
+        let Value::Int(id) = connection.command("CLIENT", &["ID"])? else {
+            return Err(ConnectError::Malformed);
         };
+        connection.id = id;
         let about = connection.command("INFO", &["server"])?;
         let about = reply::as_text(about).ok_or(ConnectError::Malformed)?;
         let run = about.lines().find_map(|line| line.strip_prefix("run_id:"));
-        run.ok_or(ConnectError::Malformed)?
-            .clone_into(&mut connection.context.run);
+        // 60 bits of 160.
+        let run = run.and_then(|run| u64::from_str_radix(run.get(..15)?, 16).ok());
+        connection.context.run = run.ok_or(ConnectError::Malformed)?;
         for script in Script::ALL {
             let digest = connection.command("SCRIPT", &["LOAD", &script.text()])?;
             let digest = reply::as_text(digest).ok_or(ConnectError::Malformed)?;

@@ -19,6 +19,7 @@ pub(crate) fn read(value: Value) -> Option<Reply> {
             };
             let is_new = values.number::<u8>()? != 0;
             let store = values.number()?;
+            let run = values.number()?;
             let members = members(values.array()?)?;
             let addresses = values.array()?;
             let addresses = addresses
@@ -28,6 +29,7 @@ pub(crate) fn read(value: Value) -> Option<Reply> {
                 owner,
                 is_new,
                 store,
+                run,
                 members,
                 addresses,
                 seen: values.number()?,
@@ -52,10 +54,7 @@ pub(crate) fn read(value: Value) -> Option<Reply> {
             },
             start: values.number()?,
             end: values.number()?,
-            row: match values.0.next()? {
-                Value::BulkString(row) => row,
-                _ => return None,
-            },
+            row: values.bytes()?,
         },
         "owned" => Reply::Owned { key: values.key()? },
         "owned by" => Reply::OwnedBy {
@@ -128,14 +127,25 @@ impl Values {
         })
     }
 
+    fn bytes(&mut self) -> Option<Vec<u8>> {
+        let Value::BulkString(bytes) = self.0.next()? else {
+            return None;
+        };
+        Some(bytes)
+    }
+
     fn array(&mut self) -> Option<Values> {
-        match self.0.next()? {
-            Value::Array(values) => Some(Values(values.into_iter())),
-            _ => None,
-        }
+        let Value::Array(values) = self.0.next()? else {
+            return None;
+        };
+        Some(Values(values.into_iter()))
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the server's other types, of which there will be more, are no text"
+)]
 pub(crate) fn as_text(value: Value) -> Option<String> {
     match value {
         Value::BulkString(text) => String::from_utf8(text).ok(),

@@ -52,14 +52,14 @@ impl Script {
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     /// The run of the server.
-    pub(crate) run: String,
+    pub(crate) run: u64,
     /// How long a session is kept after it was written last.
     pub(crate) ttl: Duration,
 }
 
 /// The script of a call, and its arguments.
 pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>) {
-    let run = || context.run.clone().into_bytes();
+    let run = || text(context.run);
     let ttl = || text(context.ttl.as_millis());
     match call {
         Call::Lease {
@@ -82,6 +82,7 @@ pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>
                 text(length.as_millis()),
                 text(seen),
                 text(id),
+                run(),
             ];
             (Script::Lease, arguments)
         }

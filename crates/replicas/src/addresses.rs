@@ -14,6 +14,8 @@ pub(crate) struct KnownAddresses {
     known: HashSet<AddressKey>,
     /// How far the store's list was read.
     seen: u64,
+    /// In which run of the store. `None`: not at all.
+    run: Option<u64>,
 }
 
 impl KnownAddresses {
@@ -22,6 +24,7 @@ impl KnownAddresses {
             max,
             known: HashSet::new(),
             seen: 0,
+            run: None,
         }
     }
 
@@ -29,10 +32,15 @@ impl KnownAddresses {
         self.seen
     }
 
-    /// The store is another one, or was emptied: its list is read from the start.
-    pub(crate) fn clear(&mut self) {
-        self.known.clear();
-        self.seen = 0;
+    /// Whether the list that was read is that of another run of the store. Then all is forgotten, to be read from the start.
+    pub(crate) fn is_of_another(&mut self, run: u64) -> bool {
+        let is_other = self.run.is_some_and(|other| other != run);
+        if is_other {
+            self.known.clear();
+            self.seen = 0;
+        }
+        self.run = Some(run);
+        is_other
     }
 
     /// Adds what the store has sent. Returns how many found no place.

@@ -6,7 +6,6 @@
 use crate::id::{AddressKey, Instance, MAX_NODES, Member, Name, Node, Owner, SessionKey};
 use crate::store::{Call, Reply};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone)]
@@ -104,7 +103,7 @@ impl Model {
                 length,
                 seen,
             } => {
-                let leased = self.lease(now, *had, *instance, *address);
+                let leased = self.lease(now, *had, *instance);
                 let Some((owner, is_new)) = leased else {
                     return Reply::NoNumber;
                 };
@@ -120,6 +119,7 @@ impl Model {
                     owner,
                     is_new,
                     store: self.id,
+                    run: self.run,
                     members: live.map(|lease| lease.member).collect(),
                     addresses: self.order.range(seen + 1..).map(|(_, key)| *key).collect(),
                     seen: self.added,
@@ -235,20 +235,16 @@ impl Model {
         now: Instant,
         had: Option<Owner>,
         instance: Instance,
-        _address: SocketAddr,
     ) -> Option<(Owner, bool)> {
-        if let Some(had) = had {
-            match self.leases.get(&had.node).filter(|lease| lease.until > now) {
-                Some(lease) if lease.member.owner == had && lease.member.instance == instance => {
-                    return Some((had, false));
-                }
-                // Its fencing number may be given out again by a store that has forgotten it.
-                None if had.fence <= self.fence => return Some((had, true)),
-                _ => {}
-            }
+        let mut live = self.leases.values().filter(|lease| lease.until > now);
+        if let Some(lease) = live.find(|lease| lease.member.instance == instance) {
+            let owner = lease.member.owner;
+            // The reply to the call that began this lease may have been lost.
+            return Some((owner, had != Some(owner)));
         }
         let is_free = |node: &Node| self.leases.get(node).is_none_or(|lease| lease.until <= now);
-        let node = (0..MAX_NODES).map(Node).find(is_free)?;
+        let former = had.map(|had| had.node).filter(is_free);
+        let node = former.or_else(|| (0..MAX_NODES).map(Node).find(is_free))?;
         self.fence += 1;
         let fence = self.fence;
         Some((Owner { node, fence }, true))
@@ -285,7 +281,7 @@ impl Model {
                 owner: previous,
                 remaining,
             };
-        } else if !take {
+        } else if !take && held != Some(session.version) {
             return Reply::Free { key };
         }
         let (run, time) = (self.run, self.time(now));

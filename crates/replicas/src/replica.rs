@@ -347,6 +347,7 @@ impl Replica {
             owner,
             is_new,
             store,
+            run,
             members,
             addresses,
             seen,
@@ -357,9 +358,8 @@ impl Replica {
             return;
         };
         self.channels.set_members(&members);
-        if (store != self.lease.store() && self.known.seen() > 0) || seen < self.known.seen() {
-            // Its list has begun again: what was sent with this reply is not all of it. The next one has it.
-            self.known.clear();
+        if self.known.is_of_another(run) {
+            // What was sent with this reply is not all of it. The next one has it.
         } else {
             let refused = self.known.add(&addresses, seen);
             self.counters.refused_addresses =

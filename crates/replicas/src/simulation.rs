@@ -28,9 +28,9 @@ fn run(seed: u64, kinds: &[Kind], interval: Duration) -> World {
     world.faults = None;
     world.heal();
     // Where the store forgets, a device may have to shake hands first.
-    let recovers = if world.forgets { 40 } else { 12 };
+    let recovers = if world.forgets { 45 } else { 12 };
     world.run_for(Duration::from_secs(recovers));
-    world.check_that_all_are_served(Duration::from_secs(5));
+    world.check_that_all_are_served(Duration::from_secs(6));
     world
 }
 

@@ -32,8 +32,8 @@ use std::time::Duration;
 pub enum Call {
     /// Renews a lease, or takes a free node number.
     Lease {
-        /// The lease that is to be renewed. If it has ended it is taken again, with its fencing number, unless another node
-        /// has the number now.
+        /// The lease that is to be renewed. If it has ended the caller gets another fencing number, and another node number
+        /// if that is taken.
         had: Option<Owner>,
         /// Which process it is for.
         instance: Instance,
@@ -78,7 +78,8 @@ pub enum Call {
         owner: Owner,
         /// Which version of it the caller has in memory.
         held: Option<u64>,
-        /// Whether to take it over.
+        /// Whether to take it over from a node that has no lease. The caller takes it in any case if it is as it has it in memory:
+        /// then the owner is the caller, under a former lease.
         take: bool,
         /// The block's size.
         block: u64,
@@ -127,6 +128,8 @@ pub enum Reply {
         is_new: bool,
         /// The store's id.
         store: u64,
+        /// Its run: in another one the list of addresses may be another.
+        run: u64,
         /// All that hold a lease, the caller included.
         members: Vec<Member>,
         /// Addresses that were added since.

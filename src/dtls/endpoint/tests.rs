@@ -22,6 +22,7 @@ mod fragmented;
 mod moving;
 mod random_resumptions;
 mod refused;
+mod restarts;
 mod resuming;
 mod sources;
 mod stored;

@@ -21,7 +21,7 @@ if previous == owner then
 elseif is_live(previous) then
   local node = string.match(previous, '^(%d+)')
   return {'owned by', key, previous, redis.call('PTTL', prefix .. 'node:' .. node)}
-elseif take ~= '1' then
+elseif take ~= '1' and held ~= session[2] then
   return {'free', key}
 end
 local version = text(redis.call('HINCRBY', session_of(key), 'version', 1))

@@ -1,27 +1,25 @@
-local had_node, had_fence, instance, address, length, seen, id = unpack(ARGV)
+local had_node, had_fence, instance, address, length, seen, id, run = unpack(ARGV)
 redis.call('SET', prefix .. 'id', id, 'NX')
-local node, fence, is_new = nil, nil, '1'
-if had_node ~= '' then
-  local there = lease_of(had_node)
-  local mine = had_fence .. ' ' .. instance .. ' '
-  if there and string.sub(there, 1, #mine) == mine then
-    node, fence, is_new = had_node, had_fence, '0'
-  elseif not there and tonumber(had_fence) <= tonumber(redis.call('GET', prefix .. 'fence') or '0') then
-    node, fence = had_node, had_fence
-  end
-end
 local keys = {}
 for number = 0, MAX_NODES - 1 do
   keys[number + 1] = prefix .. 'node:' .. number
 end
-if not node then
-  local leases = redis.call('MGET', unpack(keys))
-  for number = 0, MAX_NODES - 1 do
-    if not leases[number + 1] then
-      node = text(number)
-      break
+local node, fence, is_new = nil, nil, '1'
+local free = nil
+for index, lease in ipairs(redis.call('MGET', unpack(keys))) do
+  local number = text(index - 1)
+  if not lease then
+    if not free or number == had_node then
+      free = number
     end
+  elseif string.match(lease, '^%d+ (%x+) ') == instance then
+    node, fence = number, string.match(lease, '^%d+')
+    -- The reply to the call that began this lease may have been lost.
+    is_new = (node == had_node and fence == had_fence) and '0' or '1'
   end
+end
+if not node then
+  node = free
   if not node then
     return {'no number'}
   end
@@ -52,4 +50,4 @@ local read = redis.call('GET', prefix .. 'added') or '0'
 if #addresses == MAX_ADDRESSES then
   read = added[#added]
 end
-return {'leased', node, fence, is_new, redis.call('GET', prefix .. 'id'), members, addresses, read, redis.call('TIME')[1]}
+return {'leased', node, fence, is_new, redis.call('GET', prefix .. 'id'), run, members, addresses, read, redis.call('TIME')[1]}

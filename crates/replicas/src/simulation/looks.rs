@@ -5,7 +5,7 @@ use super::gateway::Gateway;
 use super::world::World;
 use crate::id::SessionKey;
 use crate::replica::Counters;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl World {
     pub(super) fn check_that_one_serves(&mut self, node: usize) {
@@ -34,8 +34,9 @@ impl World {
                 };
                 assert!(
                     is_unknown(me, gateway) || is_unknown(gateway, me),
-                    "{key:?} is served by {node} and {other}, seed {}",
-                    self.seed
+                    "{key:?} is served by {node} and {other}, seed {}: {}",
+                    self.seed,
+                    self.describe(*key)
                 );
                 self.checks.exceptions.push((*key, Exception::UnknownNode));
             }
@@ -57,13 +58,19 @@ impl World {
         let notes = self.notes.get(&key).into_iter().flatten();
         let mut text: String = notes.map(String::as_str).collect();
         text += &format!("\nin the store {:?}", self.store.owner_of(key));
-        for node in self.alive() {
-            let replica = &self.gateways[node].replica;
+        for (node, gateway) in self.gateways.iter().enumerate() {
+            let replica = &gateway.replica;
+            let since = |at: Option<Instant>| at.map(|at| (at - self.begin).as_secs_f32());
             text += &format!(
-                "\nnode {node}, stalled {:?}, is {:?}, ready {}, away {}: {}",
-                self.gateways[node]
-                    .stalled_until
-                    .checked_duration_since(self.now),
+                "\nnode {node}, alive {}, joined {:?}, renewed {:?}, detached {}, knows {:?}, stalled {:?}, is {:?}, ready {}, away {}: {}",
+                gateway.is_alive,
+                since(replica.joined()),
+                since(replica.renewed()),
+                replica.is_detached(self.now),
+                (0..self.gateways.len())
+                    .filter(|other| replica.knows(&self.gateways[*other].replica))
+                    .collect::<Vec<_>>(),
+                gateway.stalled_until.checked_duration_since(self.now),
                 replica.owner(),
                 replica.is_ready(self.now),
                 replica.is_store_away(),
@@ -71,6 +78,16 @@ impl World {
             );
         }
         text
+    }
+
+    /// Whether this node serves by promises, and another one that it doesn't know may have taken the session over: the case
+    /// in which two nodes serve a session. The other one may be stalled, or dead already.
+    pub(super) fn is_owner_unknown_to(&self, node: usize) -> bool {
+        let me = &self.gateways[node].replica;
+        let mut others = self.gateways.iter();
+        me.is_detached(self.now)
+            && others
+                .any(|other| other.replica.joined() > me.renewed() && !me.knows(&other.replica))
     }
 
     pub(super) fn exceptions(&self, exception: Exception) -> usize {
