@@ -50,8 +50,8 @@ class Sink(Server):
     """An HTTP server that answers every post with 200, and counts them."""
 
     @staticmethod
-    def start(children: Children, world: World) -> Sink:
-        child = children.start("sink", [world.program("bench"), "sink"])
+    def start(children: Children, world: World, name: str = "sink") -> Sink:
+        child = children.start(name, [world.program("bench"), "sink"])
         address = child.await_output("its address", START, lambda text: next(iter(text.splitlines()), None))
         return Sink(address, child)
 

@@ -29,7 +29,7 @@ from .figures import NEVER
 from .memory import DEFAULT_SESSIONS, STAY
 from .observers import subscriptions
 from .options import Options
-from .servers import Server, Simulator
+from .servers import Server, Simulator, Sink
 from .step import Bench, Step
 from .world import VERSIONS, Stored, device_names
 
@@ -42,8 +42,6 @@ STOP = 40.0
 # The loads with and without a store: sessions, and posts a second of all of them; `None`: a closed loop.
 LOADS = {"loop": "closed loop", "second": "each device once a second"}
 PACED = 2000
-# In which order the two gateways are measured within a round: a machine that slows down slows both.
-ORDER = ("none", "file", "file", "none")
 
 
 def steps(options: Options) -> list[Step]:
@@ -54,7 +52,7 @@ def steps(options: Options) -> list[Step]:
         ),
         Step(f"a kill and a start with {options.storm:,} observing devices", 60 + options.storm / 100, observing),
         *(
-            Step(f"posts with and without a store, {how}", 20 + 4 * options.seconds, partial(posts, load))
+            Step(f"posts with and without a store, {how}", 15 + 2 * options.seconds, partial(posts, load))
             for load, how in LOADS.items()
         ),
     ]
@@ -200,37 +198,43 @@ def acknowledged(control: servers.Control, count: int) -> bool:
 
 
 def posts(load: str, bench: Bench) -> str:
-    """Processor time of the gateway for a post, of two gateways in turns, one of which stores sessions."""
-    sink = bench.sink()
-    sessions = bench.sessions if load == "loop" else min(PACED, len(list(bench.world.fleet.glob("*.key"))))
+    """Processor time of the gateway for a post: of two gateways at the same time, one of which stores sessions."""
+    sessions = bench.sessions if load == "loop" else min(PACED, bench.world.sizes[0])
     rate = () if load == "loop" else ("--rate", str(sessions))
-    spent, answered = {"none": 0.0, "file": 0.0}, {"none": 0, "file": 0}
+    sinks, gateways, drivers = {}, {}, {}
     with place() as stored:
-        gateways = {
-            "none": servers.gateway(bench.children, bench.world, sink.url),
-            "file": servers.gateway(bench.children, bench.world, sink.url, stored=stored, name="gateway-file"),
-        }
-        for turn in ORDER:
-            gateway = gateways[turn]
-            driver = bench.drivers.posts(
-                f"posts-{turn}",
-                gateway.address,
-                bench.world.fleet,
-                sessions,
-                bench.seconds,
-                *rate,
-                watch=[gateway.pid],
-                dtls="own",
+        for which, where in (("none", None), ("file", stored)):
+            sink = sinks[which] = Sink.start(bench.children, bench.world, f"sink-{which}")
+            gateway = servers.gateway(bench.children, bench.world, sink.url, stored=where, name=f"gateway-{which}")
+            gateways[which] = gateway
+        for which, gateway in gateways.items():
+            stay = 2 * STAY + bench.seconds
+            drivers[which] = bench.drivers.posts(
+                f"posts-{which}", gateway.address, bench.world.fleet, sessions, stay, *rate, dtls="own"
             )
+        for driver in drivers.values():
+            driver.await_measuring(60)
+        # Until then the rows of the new sessions are written.
+        time.sleep(max(WRITTEN, bench.seconds))
+        before = {which: spent(gateways[which], sinks[which]) for which in gateways}
+        time.sleep(bench.seconds)
+        after = {which: spent(gateways[which], sinks[which]) for which in gateways}
+        for which, driver in drivers.items():
+            driver.interrupt()
             result = driver.result()
-            gateway.check()
-            bench.figures.record_errors(f"stored.{load}.{turn}", result["errors"])
-            (watched,) = result["watched"]
-            spent[turn] += watched["cpu_seconds"]
-            answered[turn] += result["requests"]["count"]
-    figures = {turn: spent[turn] / max(1, answered[turn]) * 1e6 for turn in spent}
-    bench.figures.add({f"stored.{load}.{turn}.cpu": value for turn, value in figures.items()})
+            gateways[which].check()
+            bench.figures.record_errors(f"stored.{load}.{which}", result["errors"])
+    figures = {}
+    for which, (cpu, count) in after.items():
+        cpu_before, count_before = before[which]
+        figures[which] = (cpu - cpu_before) / max(1, count - count_before) * 1e6
+    bench.figures.add({f"stored.{load}.{which}.cpu": value for which, value in figures.items()})
     return f"{figures['none']:.1f} µs without, {figures['file']:.1f} µs with"
+
+
+def spent(gateway: Server, sink: Sink) -> tuple[float, int]:
+    """The gateway's processor time so far, and the posts that have arrived."""
+    return processes.cpu(gateway.pid), sink.posts()[1]
 
 
 @contextmanager

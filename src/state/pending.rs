@@ -117,10 +117,8 @@ impl Pending {
 
     /// How many of the sessions that were used have their windows pushed now, if there are so many.
     pub(crate) fn windows_due(&mut self, now: Instant, used: usize) -> usize {
-        if self.windows_left == 0 {
-            if self.windows_at.is_some_and(|at| at <= now) {
-                (self.windows_at, self.windows_left) = (None, used);
-            }
+        if self.windows_left == 0 && self.windows_at.is_some_and(|at| at <= now) {
+            (self.windows_at, self.windows_left) = (None, used);
         }
         let due = self.windows_left.min(WINDOWS_PER_TURN);
         self.windows_left = self.windows_left.saturating_sub(due);

@@ -54,21 +54,6 @@ pub enum Event {
     },
 }
 
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Failing(error) => write!(
-                f,
-                "state can't be written: {error}; changes stay in memory, and it is tried again"
-            ),
-            Event::WorksAgain { failed } => write!(
-                f,
-                "state is written again, after {failed} attempts that failed"
-            ),
-        }
-    }
-}
-
 /// Counts since the store was opened, and its state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {

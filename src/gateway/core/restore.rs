@@ -119,6 +119,12 @@ impl Core {
         restored: Restored,
         keys: &HashMap<u32, SessionId>,
     ) {
+        for session in keys.values() {
+            // Before anything is sent: which record numbers it may use.
+            if let Some(kept) = self.take_kept(*session) {
+                self.return_kept(*session, kept, &store);
+            }
+        }
         let in_use = Keys::besides(keys.keys().copied().collect());
         self.state = Some(State::new(now, store, in_use, window, restored));
         for (key, session) in keys {

@@ -239,18 +239,3 @@ fn records_have_bounds() {
     assert_eq!(store.delete_record(Kind::AUTHORITY_PATH, b"1"), Ok(()));
     assert_eq!(store.report().pending, 3);
 }
-
-#[test]
-fn events_are_said_in_words() {
-    let events = [
-        Event::Failing(DiskError::Full),
-        Event::WorksAgain { failed: 3 },
-    ];
-    assert_eq!(
-        events.map(|event| event.to_string()),
-        [
-            "state can't be written: no space is left on the disk; changes stay in memory, and it is tried again",
-            "state is written again, after 3 attempts that failed",
-        ]
-    );
-}

@@ -91,12 +91,17 @@ impl Core {
         self.return_kept(session, kept, &state.store);
     }
 
-    fn take_kept(&mut self, session: SessionId) -> Option<Box<Kept>> {
+    pub(in crate::gateway::core) fn take_kept(&mut self, session: SessionId) -> Option<Box<Kept>> {
         self.sessions.get_mut(session)?.kept.take()
     }
 
     /// Also sets which record numbers the session may use, as far as its rows are on disk by now.
-    fn return_kept(&mut self, session: SessionId, mut kept: Box<Kept>, store: &Store) {
+    pub(in crate::gateway::core) fn return_kept(
+        &mut self,
+        session: SessionId,
+        mut kept: Box<Kept>,
+        store: &Store,
+    ) {
         let end = kept.send_end(store);
         self.sessions.dtls.set_send_end(session, end);
         if let Some(peer) = self.sessions.get_mut(session) {
