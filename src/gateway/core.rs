@@ -429,7 +429,7 @@ impl Core {
                     self.report_alive(now, device);
                 }
                 self.refresh_device(now, session);
-                if self.leaves_requests(session) && coap::Message::is_request(&bytes) {
+                if self.leaves_to_next(session) && coap::Message::is_request(&bytes) {
                     return;
                 }
                 self.tap.send(|| self.received(session, &bytes));
@@ -454,6 +454,9 @@ impl Core {
                     self.close_connection(device);
                 }
                 if let Some(peer) = self.sessions.remove(session) {
+                    if is_draining {
+                        self.draining.touched.push(session);
+                    }
                     self.row_ended(&peer);
                     self.tallies.answers.session_ended(peer.open_requests());
                     self.journal.ended(&peer, &reason);

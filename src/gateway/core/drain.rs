@@ -16,8 +16,10 @@
 //! # Sessions that are stored
 //!
 //! They are not closed: the next process goes on with them ([`state`](crate::state)), and no device is to notice it. So their
-//! requests are served as long as polls for commands are open. Then requests are ignored, as if they were lost: the device
-//! repeats them, and the next process answers. It is over when those that came before are answered.
+//! requests are served as long as polls for commands are open, or messages to devices are not acknowledged: a command that is
+//! notified again by the next process would be executed twice. Then requests are ignored, as if they were lost: the device
+//! repeats them, and the next process answers. Nothing is notified any more. It is over when the requests that came before are
+//! answered.
 
 use super::Core;
 use super::respond::Why;
@@ -25,6 +27,7 @@ use crate::calls::RelayCall;
 use crate::downlink::Kind;
 use crate::dtls::SessionId;
 use coap::{Code, ExchangeId, Response};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 const REASON: &str = "the gateway stops";
@@ -46,6 +49,8 @@ pub(super) struct Draining {
     is_over: bool,
     /// Sessions with activity since they were checked last.
     pub(super) touched: Vec<SessionId>,
+    /// Stored sessions with messages that are not acknowledged.
+    unacknowledged: HashSet<SessionId>,
     /// Since when requests of stored sessions are ignored.
     ignoring_since: Option<Instant>,
     is_settled: bool,
@@ -93,16 +98,20 @@ impl Core {
         self.draining.is_active()
     }
 
-    /// Whether a request in this session is ignored, because the next process will answer its repetition.
-    pub(super) fn leaves_requests(&self, session: SessionId) -> bool {
+    /// Whether requests in this session are ignored, and nothing is notified: the next process does both.
+    pub(super) fn leaves_to_next(&self, session: SessionId) -> bool {
         self.draining.ignoring_since.is_some() && self.is_stored(session)
     }
 
-    /// Requests of stored sessions are ignored from now on, if no poll for commands is open, or the time is nearly over.
+    /// Requests of stored sessions are ignored from now on, if no poll for commands is open and everything is acknowledged, or the
+    /// time is nearly over.
     pub(super) fn ignore_requests_if_due(&mut self, now: Instant) {
-        if let Some(until) = self.draining.until
-            && (self.relay_calls.command_polls() == 0 || last(until) <= now)
-        {
+        let Some(until) = self.draining.until else {
+            return;
+        };
+        let is_quiet =
+            self.relay_calls.command_polls() == 0 && self.draining.unacknowledged.is_empty();
+        if is_quiet || last(until) <= now {
             self.draining.ignoring_since.get_or_insert(now);
         }
     }
@@ -121,11 +130,21 @@ impl Core {
         }
     }
 
-    /// Lets a session expire if nothing in it is open.
+    /// Lets a session expire if nothing in it is open. Of one that is stored, notes whether anything is not acknowledged.
     pub(super) fn close_if_drained(&mut self, now: Instant, session: SessionId) {
-        if !self.is_stored(session) {
-            let at = self.drained_at(now, session);
-            self.sessions.expire(session, at);
+        let peer = self.sessions.get(session);
+        match peer.filter(|peer| peer.kept.is_some()) {
+            Some(peer) if peer.endpoint.outgoing() > 0 => {
+                self.draining.unacknowledged.insert(session);
+            }
+            Some(_) => {
+                self.draining.unacknowledged.remove(&session);
+            }
+            None => {
+                self.draining.unacknowledged.remove(&session);
+                let at = self.drained_at(now, session);
+                self.sessions.expire(session, at);
+            }
         }
     }
 

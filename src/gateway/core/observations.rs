@@ -106,6 +106,9 @@ impl Core {
         number: u64,
         payload: Bytes,
     ) {
+        if self.leaves_to_next(observation.session) {
+            return;
+        }
         let max_age = u32::try_from(self.settings.relay.max_age.as_secs()).unwrap_or(u32::MAX);
         let response = Representation::Json.content(payload).with_max_age(max_age);
         if let Some(peer) = self.sessions.get(observation.session) {
