@@ -95,27 +95,15 @@ impl<T> Endpoint<T> {
         }
     }
 
-    /// The number of the next record of a session. `None` in DTLS 1.3.
-    pub fn send_number(&self, id: SessionId) -> Option<u64> {
-        match &self.sessions.get(id)?.engine {
-            Engine::Dtls12(association) => Some(association.send_number()),
-            Engine::Dtls13(_) => None,
-        }
-    }
-
     /// When a session ends without application data from its client.
     pub fn deadline(&self, id: SessionId) -> Option<Instant> {
         Some(self.sessions.get(id)?.deadline)
     }
 
-    /// Whether a client may still come in, as it was verified: before its session is [imported](Self::import).
-    pub fn judge(&self, client: &KnownClient) -> Result<(), CertificateError> {
-        self.judge_not_before(client, self.unix_time)
-    }
-
-    /// As [`judge`](Self::judge), where it is known that it is this time or later, as the client sent something then. The wall
-    /// clock may not be set yet: without this, a host that boots in 1970 would take all certificates for not yet valid.
-    pub fn judge_not_before(
+    /// Whether a client may still come in, as it was verified: before its session is [imported](Self::import). `last_received`:
+    /// when it last sent something, so that it is this time or later. The wall clock may not be set yet: without this, a host that
+    /// boots in 1970 would take all certificates for not yet valid.
+    pub fn judge(
         &self,
         client: &KnownClient,
         last_received: UnixTime,

@@ -170,7 +170,7 @@ impl Core {
         self.latest_time.learn(now, stored.received_at);
         // Of a clock that is not set this is better than nothing.
         let time = UnixTime::since_unix_epoch(Duration::from_secs(self.clock(now).unix()));
-        let judged = (self.sessions.dtls).judge_not_before(&stored.client, time);
+        let judged = (self.sessions.dtls).judge(&stored.client, time);
         judged.map_err(|_| NotRestored::NotAccepted)?;
 
         let left = self

@@ -23,6 +23,12 @@ pub(super) fn options() -> Options {
 }
 
 impl Bench {
+    /// The number of the next record of a session.
+    pub(super) fn send_number(&self, id: SessionId) -> Option<u64> {
+        let exported = self.endpoint.export(id)?;
+        Some(exported.association.send_number())
+    }
+
     pub(super) fn new(parameters: Parameters) -> Bench {
         let settings = Settings::new(&credentials(), &parameters).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();

@@ -163,7 +163,7 @@ impl Run {
                 let bound = device.row.bound;
                 device.row = Row::of(&self.bench, id);
                 // Not before all are used up, so that the end is met often.
-                if self.bench.endpoint.send_number(id) < Some(bound) {
+                if self.bench.send_number(id) < Some(bound) {
                     device.row.bound = bound;
                 }
             } else {
@@ -234,7 +234,7 @@ impl Run {
             }
             11..15 => {
                 let id = self.devices[index].session;
-                if self.bench.endpoint.send_number(id) >= Some(self.devices[index].row.bound) {
+                if self.bench.send_number(id) >= Some(self.devices[index].row.bound) {
                     self.store(usize::MAX, true);
                 }
                 let content = self.random.u64(..).to_be_bytes();
