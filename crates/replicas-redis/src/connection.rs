@@ -1,139 +1,110 @@
 //! One connection to the server.
 
+use crate::about::{self, About};
+use crate::error::ConnectError;
 use crate::reply;
 use crate::scripts::{Context, Script, arguments};
+use crate::server::Server;
+use crate::stream::{Stream, TooLong};
+use crate::tls::Tls;
 use redis::{Parser, Value, pack_command};
 use replicas::store::{Call, Reply};
-use std::fmt;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
-/// Where the server is, and how it is used.
-#[derive(Clone)]
-pub struct Server {
-    /// Its address.
-    pub address: SocketAddr,
-    /// The name of the user, if it is not the default one.
-    pub user: Option<String>,
-    /// Its password.
-    pub password: Option<String>,
-    /// The number of the database.
-    pub database: u32,
-    /// What all keys begin with. Gateways with the same one are a group.
-    pub prefix: String,
-    /// How long a session is kept after it was written last: longer than it may be idle.
-    pub ttl: Duration,
-    /// How long the server may take to accept a connection, and to reply.
-    pub timeout: Duration,
-}
+/// The longest reply: ten times that of a lease with as many addresses as are given out at once.
+const MAX_REPLY: usize = 4 << 20;
 
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .field("user", &self.user)
-            .field("password", &self.password.as_ref().map(|_| "…"))
-            .field("database", &self.database)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why the server can't be used.
-#[derive(Debug)]
-pub enum ConnectError {
-    /// It can't be reached, or did not reply in time.
-    Io(io::Error),
-    /// It refuses a command: of which the name is given, and its message.
-    Refused(&'static str, String),
-    /// Its reply is none of Redis's, or none of our scripts'.
-    Malformed,
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConnectError::Io(error) => error.fmt(f),
-            ConnectError::Refused(command, message) => {
-                write!(f, "the store refuses {command}: {message}")
-            }
-            ConnectError::Malformed => f.write_str("the store's reply is malformed"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-impl From<io::Error> for ConnectError {
-    fn from(error: io::Error) -> ConnectError {
-        ConnectError::Io(error)
-    }
+/// Names a connection, so that the next one can end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionName {
+    /// The server counts from the start again when it starts again.
+    run: u64,
+    id: i64,
 }
 
 /// A connection that is ready for calls.
 pub(crate) struct Connection {
-    stream: TcpStream,
-    parser: Parser,
+    commands: Commands,
+    /// What all keys begin with.
     prefix: String,
     context: Context,
-    /// The server's name of it.
-    id: i64,
+    timeout: Duration,
+    name: ConnectionName,
+    about: About,
     /// The digests of the scripts.
     scripts: Vec<(Script, String)>,
 }
 
 impl Connection {
     /// Connects. `former` is the connection before this one, which the server ends if it still has it.
-    pub(crate) fn open(server: &Server, former: Option<i64>) -> Result<Connection, ConnectError> {
-        let stream = TcpStream::connect_timeout(&server.address, server.timeout)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(server.timeout))?;
-        stream.set_write_timeout(Some(server.timeout))?;
-        let mut connection = Connection {
+    pub(crate) fn open(
+        server: &Server,
+        tls: Option<&Tls>,
+        former: Option<ConnectionName>,
+    ) -> Result<Connection, ConnectError> {
+        let stream = Stream::open(server, tls).map_err(ConnectError::Unreachable)?;
+        let mut commands = Commands {
             stream,
             parser: Parser::new(),
-            prefix: server.prefix.clone(),
-            context: Context {
-                run: 0,
-                ttl: server.ttl,
-            },
-            id: 0,
-            scripts: Vec::new(),
+            password: server.password.clone(),
         };
-        if let Some(password) = &server.password {
+        commands.stream.begin(server.timeout);
+        if server.user.is_some() || server.password.is_some() {
             let user = server.user.as_deref().unwrap_or("default");
-            connection.command("AUTH", &[user, password])?;
+            // A user that has none is let in with any.
+            let password = server.password.as_ref();
+            let password = password.map_or("", |password| password.as_str());
+            commands.command("AUTH", &[user, password])?;
         }
-        connection.command("SELECT", &[&server.database.to_string()])?;
-        if let Some(former) = former {
-            connection.command("CLIENT", &["KILL", "ID", &former.to_string()])?;
+        // Before all else, as a Sentinel knows few other commands.
+        let about = commands.command("INFO", &[])?;
+        let about = about::read(&reply::as_text(about).ok_or(ConnectError::Malformed)?)?;
+        commands.command("SELECT", &[&server.database.to_string()])?;
+        if let Some(former) = former.filter(|former| former.run == about.run) {
+            commands.command("CLIENT", &["KILL", "ID", &former.id.to_string()])?;
         }
-        let Value::Int(id) = connection.command("CLIENT", &["ID"])? else {
+        let Value::Int(id) = commands.command("CLIENT", &["ID"])? else {
             return Err(ConnectError::Malformed);
         };
-        connection.id = id;
-        let about = connection.command("INFO", &["server"])?;
-        let about = reply::as_text(about).ok_or(ConnectError::Malformed)?;
-        let run = about.lines().find_map(|line| line.strip_prefix("run_id:"));
-        // 60 bits of 160.
-        let run = run.and_then(|run| u64::from_str_radix(run.get(..15)?, 16).ok());
-        connection.context.run = run.ok_or(ConnectError::Malformed)?;
+        let mut scripts = Vec::new();
         for script in Script::ALL {
-            let digest = connection.command("SCRIPT", &["LOAD", &script.text()])?;
+            let digest = commands.command("SCRIPT", &["LOAD", &script.text()])?;
             let digest = reply::as_text(digest).ok_or(ConnectError::Malformed)?;
-            connection.scripts.push((script, digest));
+            scripts.push((script, digest));
         }
-        Ok(connection)
+        Ok(Connection {
+            commands,
+            prefix: format!("{}:", server.prefix),
+            context: Context {
+                run: about.run,
+                ttl: server.ttl,
+            },
+            timeout: server.timeout,
+            name: ConnectionName { run: about.run, id },
+            about,
+            scripts,
+        })
     }
 
-    pub(crate) const fn id(&self) -> i64 {
-        self.id
+    pub(crate) const fn name(&self) -> ConnectionName {
+        self.name
     }
 
-    /// Makes these calls together. After an error the connection must be dropped.
-    pub(crate) fn calls(&mut self, calls: &[Call]) -> Result<Vec<Reply>, ConnectError> {
+    pub(crate) const fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Makes these calls together. `on_reply` is called for each that is answered. After an error the connection must be
+    /// dropped.
+    pub(crate) fn calls<'a>(
+        &mut self,
+        calls: impl Iterator<Item = &'a Call>,
+        mut on_reply: impl FnMut(Reply),
+    ) -> Result<(), ConnectError> {
         let mut bytes = Vec::new();
+        let mut count = 0_usize;
         for call in calls {
             let (script, mut arguments) = arguments(call, &self.context);
             let digest = self.scripts.iter().find(|(other, _)| *other == script);
@@ -146,32 +117,70 @@ impl Connection {
             ];
             command.append(&mut arguments);
             bytes.extend(pack_command(&command));
+            count = count.saturating_add(1);
         }
-        self.stream.write_all(&bytes)?;
-        let mut replies = Vec::with_capacity(calls.len());
-        for _ in calls {
-            let value = self.value("a script")?;
-            replies.push(reply::read(value).ok_or(ConnectError::Malformed)?);
+        self.commands.stream.begin(self.timeout);
+        self.commands.send(&bytes)?;
+        for _ in 0..count {
+            let value = self.commands.value("EVALSHA")?;
+            on_reply(reply::read(value).ok_or(ConnectError::Malformed)?);
         }
-        Ok(replies)
+        Ok(())
     }
+}
 
+/// Commands and their replies.
+struct Commands {
+    stream: Stream,
+    parser: Parser,
+    /// So that no message has it.
+    password: Option<Zeroizing<String>>,
+}
+
+impl Commands {
     fn command(&mut self, name: &'static str, rest: &[&str]) -> Result<Value, ConnectError> {
-        let mut command = vec![name.as_bytes().to_vec()];
+        let mut command = Zeroizing::new(vec![name.as_bytes().to_vec()]);
         command.extend(rest.iter().map(|argument| argument.as_bytes().to_vec()));
-        self.stream.write_all(&pack_command(&command))?;
+        self.send(&Zeroizing::new(pack_command(&command)))?;
         self.value(name)
     }
 
+    fn send(&mut self, bytes: &[u8]) -> Result<(), ConnectError> {
+        let sent = self.stream.write_all(bytes);
+        sent.and_then(|()| self.stream.flush())
+            .map_err(ConnectError::Io)
+    }
+
     fn value(&mut self, command: &'static str) -> Result<Value, ConnectError> {
+        self.stream.limit(MAX_REPLY);
         match self.parser.parse_value(&mut self.stream) {
             Ok(Value::ServerError(error)) => {
-                let message = format!("{} {}", error.code(), error.details().unwrap_or_default());
-                Err(ConnectError::Refused(command, message))
+                let password = self.password.as_ref().map(|password| password.as_str());
+                let message = error.details().unwrap_or_default();
+                Err(ConnectError::refused(
+                    command,
+                    error.code(),
+                    message,
+                    password,
+                ))
             }
             Ok(value) => Ok(value),
-            Err(error) if error.is_io_error() => Err(io::Error::other(error.to_string()).into()),
-            Err(_) => Err(ConnectError::Malformed),
+            Err(error) => Err(match self.stream.take_failure() {
+                Some(failure) if failure.get_ref().is_some_and(|why| why.is::<TooLong>()) => {
+                    ConnectError::TooLong
+                }
+                Some(failure) => ConnectError::Io(failure),
+                None if error.is_io_error() => {
+                    ConnectError::Io(io::ErrorKind::UnexpectedEof.into())
+                }
+                None => ConnectError::Malformed,
+            }),
         }
     }
+}
+
+/// What a script's reply of these bytes is read as.
+#[cfg(test)]
+pub(crate) fn read_reply(bytes: &[u8]) -> Option<Reply> {
+    reply::read(redis::parse_redis_value(bytes).ok()?)
 }

@@ -33,6 +33,9 @@ pub(crate) fn read(value: Value) -> Option<Reply> {
                 members,
                 addresses,
                 seen: values.number()?,
+                superseded: values.keys()?,
+                superseded_seen: values.number()?,
+                has_orphans: values.number::<u8>()? != 0,
                 time: values.number()?,
             }
         }
@@ -41,6 +44,14 @@ pub(crate) fn read(value: Value) -> Option<Reply> {
         "created" => Reply::Created {
             start: values.number()?,
             end: values.number()?,
+            former: match values.text()?.as_str() {
+                "" => None,
+                former => Some(owner(former)?),
+            },
+        },
+        "superseded" => Reply::Superseded { key: values.key()? },
+        "orphans" => Reply::Orphans {
+            keys: values.keys()?,
         },
         "exists" => Reply::Exists,
         "claimed" => Reply::Claimed {
@@ -95,6 +106,14 @@ fn members(mut values: Values) -> Option<Vec<Member>> {
     Some(members)
 }
 
+fn owner(text: &str) -> Option<Owner> {
+    let (node, fence) = text.split_once('.')?;
+    Some(Owner {
+        node: Node(node.parse().ok()?),
+        fence: fence.parse().ok()?,
+    })
+}
+
 struct Values(std::vec::IntoIter<Value>);
 
 impl Iterator for Values {
@@ -118,13 +137,14 @@ impl Values {
         Some(SessionKey(bytes(&self.text()?)?))
     }
 
+    fn keys(&mut self) -> Option<Vec<SessionKey>> {
+        let keys = self.array()?;
+        let keys = keys.map(|key| Some(SessionKey(bytes(&as_text(key)?)?)));
+        keys.collect()
+    }
+
     fn owner(&mut self) -> Option<Owner> {
-        let text = self.text()?;
-        let (node, fence) = text.split_once('.')?;
-        Some(Owner {
-            node: Node(node.parse().ok()?),
-            fence: fence.parse().ok()?,
-        })
+        owner(&self.text()?)
     }
 
     fn bytes(&mut self) -> Option<Vec<u8>> {

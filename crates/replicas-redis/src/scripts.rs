@@ -8,6 +8,9 @@ use std::time::Duration;
 /// How many addresses are read with one renewal of a lease.
 const MAX_ADDRESSES: u32 = 10_000;
 
+/// How many superseded sessions are.
+const MAX_SUPERSEDED: u32 = 10_000;
+
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
 
 /// A script.
@@ -15,6 +18,7 @@ const PRELUDE: &str = include_str!("scripts/prelude.lua");
 pub(crate) enum Script {
     Lease,
     Release,
+    Orphans,
     Create,
     Claim,
     Save,
@@ -22,9 +26,10 @@ pub(crate) enum Script {
 }
 
 impl Script {
-    pub(crate) const ALL: [Script; 6] = [
+    pub(crate) const ALL: [Script; 7] = [
         Script::Lease,
         Script::Release,
+        Script::Orphans,
         Script::Create,
         Script::Claim,
         Script::Save,
@@ -36,15 +41,16 @@ impl Script {
         let own = match self {
             Script::Lease => include_str!("scripts/lease.lua"),
             Script::Release => include_str!("scripts/release.lua"),
+            Script::Orphans => include_str!("scripts/orphans.lua"),
             Script::Create => include_str!("scripts/create.lua"),
             Script::Claim => include_str!("scripts/claim.lua"),
             Script::Save => include_str!("scripts/save.lua"),
             Script::Remove => include_str!("scripts/remove.lua"),
         };
-        let own = own
-            .replace("MAX_NODES", &MAX_NODES.to_string())
-            .replace("MAX_ADDRESSES", &MAX_ADDRESSES.to_string());
         format!("{PRELUDE}\n{own}")
+            .replace("MAX_NODES", &MAX_NODES.to_string())
+            .replace("MAX_ADDRESSES", &MAX_ADDRESSES.to_string())
+            .replace("MAX_SUPERSEDED", &MAX_SUPERSEDED.to_string())
     }
 }
 
@@ -68,6 +74,7 @@ pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>
             address,
             length,
             seen,
+            superseded_seen,
         } => {
             let (node, fence) =
                 had.map_or_else(Default::default, |had| (text(had.node.0), text(had.fence)));
@@ -81,16 +88,20 @@ pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>
                 text(address),
                 text(length.as_millis()),
                 text(seen),
+                text(superseded_seen),
                 text(id),
                 run(),
             ];
             (Script::Lease, arguments)
         }
         Call::Release { owner } => (Script::Release, vec![owner_text(*owner)]),
+        Call::Orphans { owner, most } => (Script::Orphans, vec![owner_text(*owner), text(most)]),
         Call::Create {
             key,
             owner,
             address,
+            device,
+            observes,
             start,
             born,
             is_again,
@@ -110,6 +121,8 @@ pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>
                 ttl(),
                 row.clone(),
                 text(u8::from(*is_again)),
+                device.map_or_else(Vec::new, |device| hex(&device.0)),
+                text(u8::from(*observes)),
             ];
             (Script::Create, arguments)
         }
@@ -144,6 +157,7 @@ pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>
             owner,
             address,
             moves,
+            observes,
             block,
             pace,
             row,
@@ -159,6 +173,7 @@ pub(crate) fn arguments(call: &Call, context: &Context) -> (Script, Vec<Vec<u8>>
                 ttl(),
                 row.clone(),
                 text(u8::from(*moves)),
+                text(u8::from(*observes)),
             ];
             (Script::Save, arguments)
         }

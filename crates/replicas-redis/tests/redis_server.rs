@@ -12,8 +12,8 @@
 
 use replicas::model::Model;
 use replicas::store::{Call, Reply};
-use replicas::{AddressKey, Instance, Name, Node, Owner, SessionKey};
-use replicas_redis::{RedisStore, Server};
+use replicas::{AddressKey, DeviceKey, Instance, Name, Node, Owner, SessionKey};
+use replicas_redis::{RedisStore, Server, StoreEvent};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -49,15 +49,10 @@ impl Redis {
     }
 
     fn server(&self, prefix: &str) -> Server {
-        Server {
-            address: self.address,
-            user: None,
-            password: Some("secret".to_owned()),
-            database: 0,
-            prefix: prefix.to_owned(),
-            ttl: Duration::from_secs(3_600),
-            timeout: Duration::from_secs(20),
-        }
+        let mut server = Server::parse(&format!("redis://:secret@{}", self.address)).unwrap();
+        server.prefix = prefix.to_owned();
+        server.timeout = Duration::from_secs(20);
+        server
     }
 }
 
@@ -90,7 +85,11 @@ impl Client {
             server,
             1_024,
             move |ticket, reply| sender.send((ticket, reply)).unwrap(),
-            move |error| error_sender.send(error.to_string()).unwrap(),
+            move |event| {
+                if let StoreEvent::Failed(error) = event {
+                    error_sender.send(error.to_string()).unwrap();
+                }
+            },
         );
         Client {
             store: store.unwrap(),
@@ -121,7 +120,7 @@ impl Client {
     }
 
     fn lease(&mut self, had: Option<Owner>, instance: u8, seconds: u64) -> (Owner, u64, u64) {
-        match self.call(&lease(had, instance, Duration::from_secs(seconds), 0)) {
+        match self.call(&lease(had, instance, Duration::from_secs(seconds), (0, 0))) {
             Reply::Leased {
                 owner, store, time, ..
             } => (owner, store, time),
@@ -130,13 +129,14 @@ impl Client {
     }
 }
 
-fn lease(had: Option<Owner>, instance: u8, length: Duration, seen: u64) -> Call {
+fn lease(had: Option<Owner>, instance: u8, length: Duration, seen: (u64, u64)) -> Call {
     Call::Lease {
         had,
         instance: Instance([instance; 16]),
         address: SocketAddr::from(([127, 0, 0, 1], u16::from(instance))),
         length,
-        seen,
+        seen: seen.0,
+        superseded_seen: seen.1,
     }
 }
 
@@ -145,6 +145,8 @@ fn create(key: SessionKey, owner: Owner, born: u64, row: &[u8]) -> Call {
         key,
         owner,
         address: None,
+        device: None,
+        observes: false,
         start: 5,
         born,
         is_again: false,
@@ -169,7 +171,7 @@ fn claim(key: SessionKey, owner: Owner) -> Call {
 fn random_call(
     random: &mut fastrand::Rng,
     owners: &[Option<Owner>; 4],
-    seen: u64,
+    seen: (u64, u64),
 ) -> (usize, Call) {
     let caller = random.usize(..4);
     let hour = Duration::from_secs(3_600);
@@ -177,20 +179,24 @@ fn random_call(
     let Some(owner) = owners[caller] else {
         return (caller, lease(None, instance, hour, seen));
     };
-    let key = SessionKey([random.u8(..5); 8]);
+    let key = SessionKey([random.u8(..12); 8]);
     let address = AddressKey([random.u8(..4); 8]);
     let some_address = random.bool().then_some(address);
+    let device = random.bool().then(|| DeviceKey([random.u8(..3); 8]));
+    let observes = random.bool();
     let row = vec![random.u8(..); random.usize(..300)];
-    let call = match random.u8(..20) {
-        0 => lease(random.bool().then_some(owner), instance, hour, seen),
+    let call = match random.u8(..22) {
+        0 | 20 => lease(random.bool().then_some(owner), instance, hour, seen),
         1 => Call::Release { owner },
         2..=5 => Call::Create {
             key,
             owner,
             address: some_address,
+            device,
+            observes,
             start: random.u64(..1 << 40),
             // In the future, so that both clocks say the same about the session's age.
-            born: 1 << 40,
+            born: (1 << 40) + random.u64(..3),
             is_again: random.bool(),
             block: 16,
             pace: 64,
@@ -214,10 +220,12 @@ fn random_call(
             owner,
             address: some_address,
             moves: random.bool(),
+            observes,
             block: random.bool().then_some(16),
             pace: 64,
             row,
         },
+        19 => Call::Orphans { owner, most: 64 },
         _ => Call::Remove {
             key,
             version: random.u64(..3),
@@ -236,6 +244,9 @@ fn comparable(reply: Reply) -> Reply {
             members,
             addresses,
             seen,
+            superseded,
+            superseded_seen,
+            has_orphans,
             ..
         } => Reply::Leased {
             owner,
@@ -245,6 +256,9 @@ fn comparable(reply: Reply) -> Reply {
             members,
             addresses,
             seen,
+            superseded,
+            superseded_seen,
+            has_orphans,
             time: 0,
         },
         Reply::OwnedBy { key, owner, .. } => Reply::OwnedBy {
@@ -252,8 +266,27 @@ fn comparable(reply: Reply) -> Reply {
             owner,
             remaining: Duration::ZERO,
         },
+        // In no order.
+        Reply::Orphans { mut keys } => {
+            keys.sort();
+            Reply::Orphans { keys }
+        }
         other => other,
     }
+}
+
+/// The server finds out with the next [`Call::Orphans`] that those that there were have gone.
+fn with_former_orphans(mut reply: Reply, other: &Reply) -> Reply {
+    if let (
+        Reply::Leased { has_orphans, .. },
+        Reply::Leased {
+            has_orphans: seen, ..
+        },
+    ) = (&mut reply, other)
+    {
+        *has_orphans |= seen;
+    }
+    reply
 }
 
 #[test]
@@ -261,30 +294,43 @@ fn each_call_does_what_the_model_does() {
     let directory = tempfile::tempdir().unwrap();
     let redis = Redis::start(directory.path(), own_address());
     let mut kinds = std::collections::BTreeMap::new();
-    for seed in 0..12 {
+    for seed in 0..30 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut client = Client::new(redis.server(&format!("{{test{seed}}}:")));
         let begin = Instant::now();
         let mut model = Model::new(begin, 1);
         let mut owners = [None; 4];
-        let mut seen = 0;
+        let mut seen = (0, 0);
         for step in 0..500 {
             let (caller, call) = random_call(&mut random, &owners, seen);
             let expected = comparable(model.call(begin, &call));
             let reply = comparable(client.call(&call));
+            let expected = with_former_orphans(expected, &reply);
             assert!(
                 reply == expected,
                 "seed {seed}, step {step}: {call:?} gives {reply:?} instead of {expected:?}"
             );
             match &reply {
                 Reply::Leased {
-                    owner, seen: read, ..
+                    owner,
+                    seen: read,
+                    superseded_seen,
+                    ..
                 } => {
                     owners[caller] = Some(*owner);
-                    seen = *read;
+                    seen = (*read, *superseded_seen);
                 }
                 Reply::Released => owners[caller] = None,
                 _ => {}
+            }
+            let rare = match &reply {
+                Reply::Created { former, .. } if former.is_some() => Some("a former session"),
+                Reply::Orphans { keys } if !keys.is_empty() => Some("orphans"),
+                Reply::Leased { superseded, .. } if !superseded.is_empty() => Some("superseded"),
+                _ => None,
+            };
+            if let Some(rare) = rare {
+                *kinds.entry(rare.to_owned()).or_insert(0) += 1;
             }
             let kind = format!("{reply:?}")
                 .split([' ', '{'])
@@ -295,8 +341,23 @@ fn each_call_does_what_the_model_does() {
         }
     }
     for kind in [
-        "Leased", "Released", "Created", "Exists", "Claimed", "Owned", "OwnedBy", "Free",
-        "Missing", "Saved,", "NotOwner", "Removed",
+        "Leased",
+        "Released",
+        "Created",
+        "Exists",
+        "Claimed",
+        "Owned",
+        "OwnedBy",
+        "Free",
+        "Missing",
+        "Saved,",
+        "NotOwner",
+        "Removed",
+        "Superseded",
+        "Orphans",
+        "a former session",
+        "orphans",
+        "superseded",
     ] {
         assert!(
             kinds.get(kind).copied().unwrap_or(0) > 5,
@@ -317,7 +378,14 @@ fn many_calls_go_together_and_are_answered_in_order() {
         .map(|key| create(*key, owner, time, &[7; 350]))
         .collect();
     for reply in client.calls(&calls) {
-        assert_eq!(reply, Reply::Created { start: 5, end: 21 });
+        assert_eq!(
+            reply,
+            Reply::Created {
+                start: 5,
+                end: 21,
+                former: None
+            }
+        );
     }
 }
 
@@ -330,7 +398,7 @@ fn a_lease_that_ends_is_taken_over_and_its_former_owner_is_refused() {
     let length = Duration::from_millis(1_500);
     let Reply::Leased {
         owner: first, time, ..
-    } = dying.call(&lease(None, 1, length, 0))
+    } = dying.call(&lease(None, 1, length, (0, 0)))
     else {
         panic!("no lease");
     };
@@ -338,7 +406,11 @@ fn a_lease_that_ends_is_taken_over_and_its_former_owner_is_refused() {
     let key = SessionKey([1; 8]);
     assert_eq!(
         dying.call(&create(key, first, time, b"row")),
-        Reply::Created { start: 5, end: 21 }
+        Reply::Created {
+            start: 5,
+            end: 21,
+            former: None
+        }
     );
     let begin = Instant::now();
     loop {
@@ -373,6 +445,7 @@ fn a_lease_that_ends_is_taken_over_and_its_former_owner_is_refused() {
         owner: first,
         address: None,
         moves: false,
+        observes: false,
         block: Some(16),
         pace: 64,
         row: b"late".to_vec(),
@@ -381,7 +454,7 @@ fn a_lease_that_ends_is_taken_over_and_its_former_owner_is_refused() {
     let (third, _, _) = dying.lease(Some(first), 1, 3_600);
     assert_eq!((third.node, third.fence), (first.node, first.fence + 2));
     // The reply to that was lost, and the lease is renewed: it is still another one than the first.
-    match dying.call(&lease(Some(first), 1, Duration::from_secs(3_600), 0)) {
+    match dying.call(&lease(Some(first), 1, Duration::from_secs(3_600), (0, 0))) {
         Reply::Leased { owner, is_new, .. } => assert_eq!((owner, is_new), (third, true)),
         reply => panic!("{reply:?}"),
     }
@@ -400,7 +473,11 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
     let born = time - 100;
     assert_eq!(
         client.call(&create(kept, owner, born, b"row")),
-        Reply::Created { start: 5, end: 21 }
+        Reply::Created {
+            start: 5,
+            end: 21,
+            former: None
+        }
     );
     drop(redis);
     // Until it is there again, calls fail, and say why.
@@ -408,7 +485,7 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
     assert!(client.errors.recv().is_ok());
     let redis = Redis::start(directory.path(), address);
     let (again, same, _) = loop {
-        match client.call(&lease(Some(owner), 1, Duration::from_secs(3_600), 0)) {
+        match client.call(&lease(Some(owner), 1, Duration::from_secs(3_600), (0, 0))) {
             Reply::Leased {
                 owner, store, time, ..
             } => break (owner, store, time),
@@ -427,7 +504,7 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
     let empty = tempfile::tempdir().unwrap();
     let _redis = Redis::start(empty.path(), address);
     let (other_owner, other, _) = loop {
-        match client.call(&lease(Some(owner), 2, Duration::from_secs(3_600), 0)) {
+        match client.call(&lease(Some(owner), 2, Duration::from_secs(3_600), (0, 0))) {
             Reply::Leased {
                 owner, store, time, ..
             } => break (owner, store, time),
@@ -438,7 +515,11 @@ fn a_server_that_starts_again_skips_numbers_and_one_that_is_emptied_has_another_
     assert_eq!(client.call(&claim(kept, other_owner)), Reply::Missing);
     assert_eq!(
         client.call(&create(new, other_owner, born, b"row")),
-        Reply::Created { start: 5, end: 21 }
+        Reply::Created {
+            start: 5,
+            end: 21,
+            former: None
+        }
     );
 }
 
@@ -447,7 +528,7 @@ fn a_wrong_password_is_refused_with_a_message_that_does_not_have_it() {
     let directory = tempfile::tempdir().unwrap();
     let redis = Redis::start(directory.path(), own_address());
     let mut server = redis.server("{password}:");
-    server.password = Some("hunter2".to_owned());
+    server.password = Some("hunter2".to_owned().into());
     assert!(!format!("{server:?}").contains("hunter2"));
     let mut client = Client::new(server);
     let owner = Owner {
@@ -456,6 +537,6 @@ fn a_wrong_password_is_refused_with_a_message_that_does_not_have_it() {
     };
     assert_eq!(client.call(&Call::Release { owner }), Reply::Failed);
     let error = client.errors.recv().unwrap();
-    assert!(error.contains("AUTH"), "{error}");
+    assert!(error.contains("password"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
 }

@@ -168,6 +168,11 @@ impl Lease {
         self.until.is_some_and(|until| until > now)
     }
 
+    /// When the lease ends, as far as this node knows.
+    pub(crate) const fn ends(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// Whether sessions of this epoch may be served.
     pub(crate) fn serves(&self, now: Instant) -> bool {
         self.is_valid(now) || self.is_detached(now)
@@ -265,9 +270,12 @@ impl Lease {
     }
 
     /// Another node asks. Returns whether this one promises.
-    pub(crate) fn is_asked(&mut self, now: Instant, by: Instance) -> bool {
+    pub(crate) fn is_asked(&mut self, now: Instant, by: Instance, fence: u64) -> bool {
         let asker = self.instance(by);
-        let has_taken = asker.is_none_or(|asker| self.taken_from.contains(&asker.owner));
+        let has_taken = asker.is_none_or(|asker| {
+            // If it does not know its present lease, sessions of the former one may have been taken over.
+            asker.owner.fence != fence || self.taken_from.contains(&asker.owner)
+        });
         if self.is_away && !has_taken {
             self.promised = now.checked_add(self.settings.promise);
             return true;

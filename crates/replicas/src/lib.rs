@@ -1,6 +1,6 @@
 //! Several gateways that serve one fleet behind a UDP balancer: who owns a session, and how its datagrams get there.
 //!
-//! **The gateway does not use this crate yet.** docs/state.md ("Many replicas") has the design and its reasons.
+//! docs/state.md ("Many replicas") has the design and its reasons.
 #![warn(missing_docs)]
 
 mod absent;
@@ -22,8 +22,8 @@ mod waiting;
 #[cfg(test)]
 mod simulation;
 
-pub use id::{AddressKey, Instance, MAX_NODES, Member, Name, Node, Owner, SessionKey};
+pub use id::{AddressKey, DeviceKey, Instance, MAX_NODES, Member, Name, Node, Owner, SessionKey};
 pub use path::{Path, Route};
-pub use replica::{Counters, Output, Replica, SaveId};
-pub use secret::{Addresses, ConnectionIds, GroupSecret};
+pub use replica::{Counters, Numbers, Output, Replica, SaveId};
+pub use secret::{Addresses, ConnectionIds, Devices, GroupSecret};
 pub use settings::Settings;

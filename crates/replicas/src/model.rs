@@ -3,7 +3,9 @@
 //! It also forgets as real ones do: [`Model::restart`] after an older state was put back is a primary that died before its
 //! replica had everything.
 
-use crate::id::{AddressKey, Instance, MAX_NODES, Member, Name, Node, Owner, SessionKey};
+use crate::id::{
+    AddressKey, DeviceKey, Instance, MAX_NODES, Member, Name, Node, Owner, SessionKey,
+};
 use crate::store::{Call, Reply};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,6 +25,8 @@ struct Session {
     run: u64,
     row: Vec<u8>,
     address: Option<AddressKey>,
+    device: Option<DeviceKey>,
+    observes: bool,
 }
 
 /// A store in memory.
@@ -38,6 +42,9 @@ pub struct Model {
     addresses: BTreeMap<AddressKey, SessionKey>,
     added: u64,
     order: BTreeMap<u64, AddressKey>,
+    devices: BTreeMap<DeviceKey, SessionKey>,
+    superseded: BTreeMap<u64, SessionKey>,
+    ended: u64,
 }
 
 impl Model {
@@ -54,6 +61,9 @@ impl Model {
             addresses: BTreeMap::new(),
             added: 0,
             order: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            superseded: BTreeMap::new(),
+            ended: 0,
         }
     }
 
@@ -102,6 +112,7 @@ impl Model {
                 address,
                 length,
                 seen,
+                superseded_seen,
             } => {
                 let leased = self.lease(now, *had, *instance);
                 let Some((owner, is_new)) = leased else {
@@ -123,6 +134,11 @@ impl Model {
                     members: live.map(|lease| lease.member).collect(),
                     addresses: self.order.range(seen + 1..).map(|(_, key)| *key).collect(),
                     seen: self.added,
+                    superseded: (self.superseded.range(superseded_seen + 1..))
+                        .map(|(_, key)| *key)
+                        .collect(),
+                    superseded_seen: self.ended,
+                    has_orphans: !self.orphans(now).is_empty(),
                     time: self.time(now),
                 }
             }
@@ -133,6 +149,7 @@ impl Model {
                 Reply::Released
             }
             Call::Create { owner, .. }
+            | Call::Orphans { owner, .. }
             | Call::Claim { owner, .. }
             | Call::Save { owner, .. }
             | Call::Remove { owner, .. }
@@ -140,10 +157,17 @@ impl Model {
             {
                 Reply::NotLeased
             }
+            Call::Orphans { most, .. } => {
+                let mut keys = self.orphans(now);
+                keys.truncate(*most);
+                Reply::Orphans { keys }
+            }
             Call::Create {
                 key,
                 owner,
                 address,
+                device,
+                observes,
                 start,
                 born,
                 is_again,
@@ -160,21 +184,28 @@ impl Model {
                     run: if *is_again { 0 } else { self.run },
                     row: row.clone(),
                     address: None,
+                    device: *device,
+                    observes: *observes,
                 };
                 match self.sessions.get(key) {
                     Some(there) if there.owner == *owner && there.version == 0 => {
                         return Reply::Created {
                             start: there.bound.saturating_sub(*block),
                             end: there.bound,
+                            former: None,
                         };
                     }
                     Some(_) => return Reply::Exists,
                     None => {}
                 }
+                let Some(former) = self.make_newest(now, *key, *owner, (*device, *born), false)
+                else {
+                    return Reply::Superseded { key: *key };
+                };
                 let (start, end) = session.next_block(self.run, self.time(now), *block, *pace);
                 self.sessions.insert(*key, session);
                 self.move_address(*key, None, *address);
-                Reply::Created { start, end }
+                Reply::Created { start, end, former }
             }
             Call::Claim {
                 name,
@@ -190,6 +221,7 @@ impl Model {
                 owner,
                 address,
                 moves,
+                observes,
                 block,
                 pace,
                 row,
@@ -202,6 +234,7 @@ impl Model {
                     return Reply::NotOwner;
                 }
                 session.row.clone_from(row);
+                session.observes = *observes;
                 let block = block.map(|block| session.next_block(run, time, block, *pace));
                 let from = session.address;
                 if *moves {
@@ -218,11 +251,7 @@ impl Model {
                     Some(session) if (session.owner, session.version) != (*owner, *version) => {
                         return Reply::NotOwner;
                     }
-                    Some(session) => {
-                        let address = session.address;
-                        self.sessions.remove(key);
-                        self.move_address(*key, address, None);
-                    }
+                    Some(_) => self.remove(*key),
                     None => {}
                 }
                 Reply::Removed
@@ -284,6 +313,11 @@ impl Model {
         } else if !take && held != Some(session.version) {
             return Reply::Free { key };
         }
+        let of_device = (session.device, session.born);
+        if (self.make_newest(now, key, owner, of_device, true)).is_none() {
+            self.remove(key);
+            return Reply::Superseded { key };
+        }
         let (run, time) = (self.run, self.time(now));
         let Some(session) = self.sessions.get_mut(&key) else {
             return Reply::Missing;
@@ -301,6 +335,59 @@ impl Model {
             end,
             row: session.row.clone(),
         }
+    }
+
+    /// Sessions with observations whose owner has no lease.
+    fn orphans(&self, now: Instant) -> Vec<SessionKey> {
+        let sessions = self.sessions.iter();
+        let orphans =
+            sessions.filter(|(_, session)| session.observes && !self.is_live(now, session.owner));
+        orphans.map(|(key, _)| *key).collect()
+    }
+
+    fn remove(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get(&key) {
+            let address = session.address;
+            self.sessions.remove(&key);
+            self.move_address(key, address, None);
+        }
+    }
+
+    /// A session of a device is created, or claimed. Returns the live owner of the one that it supersedes. `None`: it is
+    /// superseded itself.
+    fn make_newest(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        owner: Owner,
+        (device, born): (Option<DeviceKey>, u64),
+        is_claimed: bool,
+    ) -> Option<Option<Owner>> {
+        let Some(device) = device else {
+            return Some(None);
+        };
+        let newest = self.devices.get(&device).copied();
+        let newest = newest.filter(|newest| *newest != key);
+        let there = newest.and_then(|newest| Some((newest, self.sessions.get(&newest)?)));
+        let mut former = None;
+        if let Some((newest, there)) = there {
+            let is_newer = there.born > born || is_claimed && there.born == born;
+            if there.owner == owner {
+                if is_newer {
+                    return Some(None);
+                }
+            } else if is_newer {
+                return None;
+            } else if self.is_live(now, there.owner) {
+                former = Some(there.owner);
+                self.ended += 1;
+                self.superseded.insert(self.ended, newest);
+            } else {
+                self.remove(newest);
+            }
+        }
+        self.devices.insert(device, key);
+        Some(former)
     }
 
     fn move_address(&mut self, key: SessionKey, from: Option<AddressKey>, to: Option<AddressKey>) {

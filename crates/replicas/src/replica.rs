@@ -5,13 +5,18 @@
 //! [`poll`](Replica::poll) returns until it returns nothing.
 
 mod claims;
+mod counters;
 mod datagrams;
+mod following;
+mod orphans;
 mod rows;
+
+pub use counters::Counters;
 
 use crate::absent::Absent;
 use crate::addresses::KnownAddresses;
 use crate::hop::{Channels, Frame};
-use crate::id::{AddressKey, Instance, Member, Name, Owner, SessionKey};
+use crate::id::{AddressKey, DeviceKey, Instance, Member, Name, Owner, SessionKey};
 use crate::lease::{Lease, Leased};
 use crate::path::{Path, Route};
 use crate::routes::Routes;
@@ -81,6 +86,21 @@ pub enum Output {
         /// The session.
         key: SessionKey,
     },
+    /// From now on polls and subscriptions for the session's device may be open here: no other node has any. It comes after each
+    /// time that the session was established, [restored](Output::Restore), or confirmed after [`Output::Suspended`].
+    Follow {
+        /// The session.
+        key: SessionKey,
+    },
+    /// A newer session of the same device was established at another node: as [`Lost`](Output::Lost).
+    Superseded {
+        /// The session.
+        key: SessionKey,
+    },
+    /// This node may not serve its stored sessions now, nor follow their devices.
+    Suspended,
+    /// It may again, each once it is confirmed.
+    Resumed,
     /// Call [`Replica::store`] with the session's present row.
     Write {
         /// The session.
@@ -109,33 +129,15 @@ pub enum Output {
     },
 }
 
-/// What has happened since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Sessions that were taken over.
-    pub taken_over: u64,
-    /// Sessions that another node has taken over, or has ended.
-    pub lost: u64,
-    /// Lookups in the store.
-    pub claims: u64,
-    /// Calls of the store that failed or timed out.
-    pub failed_calls: u64,
-    /// Calls that were not made as too many were in flight.
-    pub refused_calls: u64,
-    /// Datagrams that were passed on to another node.
-    pub forwarded: u64,
-    /// Datagrams that another node has passed on to this one.
-    pub received: u64,
-    /// Frames that were not authentic, malformed, or received before.
-    pub bad_frames: u64,
-    /// Datagrams that were dropped, as too many waited, or they waited for too long.
-    pub dropped: u64,
-    /// Datagrams without connection ID from an address without session.
-    pub strangers: u64,
-    /// Rows in the store that could not be decrypted.
-    pub bad_rows: u64,
-    /// Addresses that found no place in the table of those that have a session.
-    pub refused_addresses: u64,
+/// The numbers that a session may send with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbers {
+    /// The next one.
+    pub next: u64,
+    /// Behind the last one.
+    pub end: u64,
+    /// Those that come after them.
+    pub next_block: Option<std::ops::Range<u64>>,
 }
 
 /// Where a session is in the store.
@@ -168,12 +170,26 @@ struct Held {
     stored: Option<Stored>,
     /// Another block is requested.
     asks_for_block: bool,
+    device: Option<DeviceKey>,
+    observes: bool,
+    follow: Follow,
+}
+
+/// Whether the session's device is followed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    /// Another node may still follow it.
+    No,
+    /// None will at this time.
+    At(Instant),
+    Yes,
 }
 
 /// A call that is in flight.
 #[derive(Debug)]
 enum InFlight {
     Lease,
+    Orphans,
     Other,
     Create {
         key: SessionKey,
@@ -215,6 +231,17 @@ pub struct Replica {
     calls: BTreeMap<u64, (Instant, InFlight)>,
     last_ticket: u64,
     last_save: u64,
+    /// Sessions whose devices are not followed yet.
+    unfollowed: BTreeSet<SessionKey>,
+    /// How far the list of superseded sessions was read.
+    superseded_seen: u64,
+    /// Whether stored sessions are served, as far as the user knows.
+    is_serving: bool,
+    /// When it is looked at next whose devices are to be followed, and after which session.
+    next_follow: Instant,
+    last_looked_at: SessionKey,
+    /// When orphans are looked for next.
+    next_orphans: Option<Instant>,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -260,6 +287,12 @@ impl Replica {
             calls: BTreeMap::new(),
             last_ticket: 0,
             last_save: 0,
+            unfollowed: BTreeSet::new(),
+            superseded_seen: 0,
+            is_serving: false,
+            next_follow: now,
+            last_looked_at: SessionKey([0; 8]),
+            next_orphans: None,
             outputs: VecDeque::new(),
             counters: Counters::default(),
         })
@@ -277,7 +310,11 @@ impl Replica {
         [
             calls,
             self.lease.next_timeout(),
+            // By promises it serves for longer.
+            (self.lease.ends()).filter(|at| self.is_serving && *at > now),
             self.waiting.next_timeout(),
+            self.next_follow(now),
+            self.next_orphans,
             self.next_write(now),
         ]
         .into_iter()
@@ -300,19 +337,23 @@ impl Replica {
                 address: self.address,
                 length: self.settings.lease,
                 seen: self.known.seen(),
+                superseded_seen: self.superseded_seen,
             };
             self.call(now, call, InFlight::Lease);
         }
         if let Some(id) = self.lease.ask(now) {
             let others: Vec<Member> = self.lease.others().copied().collect();
+            let fence = self.lease.owner().map_or(0, |owner| owner.fence);
             for other in others {
-                self.hop(other, &Frame::Ask { id });
+                self.hop(other, &Frame::Ask { id, fence });
             }
         }
         while let Some(name) = self.waiting.pop_due(now) {
             self.advance(now, name);
         }
         self.write_dirty(now);
+        self.look_for_orphans(now);
+        self.follow_due(now);
     }
 
     /// The store has replied. A reply that comes too late is ignored.
@@ -328,6 +369,7 @@ impl Replica {
         }
         match call {
             InFlight::Lease => self.lease_reply(now, sent, reply),
+            InFlight::Orphans => self.orphans_found(now, reply),
             InFlight::Create { key, save, epoch } => self.created(now, key, save, epoch, &reply),
             InFlight::Save {
                 key,
@@ -351,6 +393,9 @@ impl Replica {
             members,
             addresses,
             seen,
+            superseded,
+            superseded_seen,
+            has_orphans,
             time,
         } = reply
         else {
@@ -360,7 +405,9 @@ impl Replica {
         self.channels.set_members(&members);
         if self.known.is_of_another(run) {
             // What was sent with this reply is not all of it. The next one has it.
+            self.superseded_seen = 0;
         } else {
+            self.superseded_seen = superseded_seen;
             let refused = self.known.add(&addresses, seen);
             self.counters.refused_addresses =
                 self.counters.refused_addresses.saturating_add(refused);
@@ -373,6 +420,16 @@ impl Replica {
             time,
         };
         self.lease.leased(now, sent, leased);
+        if is_new {
+            self.confirm_all(now);
+        }
+        for key in superseded {
+            self.superseded(now, key);
+        }
+        if has_orphans {
+            self.next_orphans.get_or_insert(now);
+        }
+        self.follow_due(now);
     }
 
     /// Whether this node may serve the session now: process its datagrams, forward its requests, send to it.

@@ -1,6 +1,6 @@
 //! The secret that all nodes of a group share, and the keys that are derived from it.
 
-use crate::id::{AddressKey, Instance, Node, SessionKey};
+use crate::id::{AddressKey, DeviceKey, Instance, Node, SessionKey};
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
 use std::fmt;
@@ -55,6 +55,19 @@ impl GroupSecret {
         ConnectionIds(self.mac_key(b"coaps-gateway replica connection ids"))
     }
 
+    /// Names devices.
+    #[must_use]
+    pub fn devices(&self) -> Devices {
+        Devices(self.mac_key(b"coaps-gateway replica devices"))
+    }
+
+    /// What all nodes of the group draw alike.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        let tag = hmac::sign(&self.mac_key(b"coaps-gateway replica seed"), b"");
+        (tag.as_ref().first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     /// Names addresses.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
@@ -95,6 +108,25 @@ impl ConnectionIds {
     fn tag(&self, front: [u8; 6]) -> [u8; 2] {
         let tag = hmac::sign(&self.0, &front);
         tag.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+}
+
+/// Names devices: HMAC-SHA-256, shortened to eight bytes.
+#[derive(Clone)]
+pub struct Devices(hmac::Key);
+
+impl fmt::Debug for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Devices(…)")
+    }
+}
+
+impl Devices {
+    /// The name of a device.
+    #[must_use]
+    pub fn name(&self, device: &str) -> DeviceKey {
+        let name = hmac::sign(&self.0, device.as_bytes());
+        DeviceKey(name.as_ref().first_chunk().copied().unwrap_or_default())
     }
 }
 

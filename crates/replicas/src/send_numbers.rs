@@ -34,19 +34,29 @@ impl SendNumbers {
         }
     }
 
-    /// Takes the next number. `None`: there is none.
-    pub(crate) fn take(&mut self) -> Option<u64> {
-        if self.next >= self.end {
-            (self.next, self.end) = self.spare.take()?;
-        }
-        let number = self.next;
-        self.next = number.checked_add(1)?;
-        (number < self.end).then_some(number)
-    }
-
     /// Whether it is time for another block of this size.
     pub(crate) fn are_low(&self, block: u64) -> bool {
         self.spare.is_none() && self.end.saturating_sub(self.next) <= block / 2
+    }
+
+    /// All numbers below this one are used.
+    pub(crate) fn used(&mut self, next: u64) {
+        if next >= self.end
+            && let Some((start, end)) = self.spare.take_if(|(start, _)| next >= *start)
+        {
+            (self.next, self.end) = (start, end);
+        }
+        self.next = self.next.max(next);
+    }
+
+    /// The block that comes after the first one.
+    pub(crate) const fn spare(&self) -> Option<(u64, u64)> {
+        self.spare
+    }
+
+    /// The end of the first block.
+    pub(crate) const fn first_end(&self) -> u64 {
+        self.end
     }
 
     /// The number that is taken next, if there is one.

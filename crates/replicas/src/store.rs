@@ -10,10 +10,17 @@
 //! | the store's id | drawn when there is none: a store that lost everything has another one |
 //! | each session | owner, *version*, *bound*, row, address, when it was established |
 //! | each address | the session that was there last; the one before it has none any more |
+//! | each device | its newest session, as far as any was created with its name |
+//! | sessions that a newer one of their device has superseded, in that order | so that their nodes end them |
+//! | for each owner, its sessions with observations | so that others find them when it has died |
 //! | all addresses, in the order in which they were added | so that each node knows which addresses may have a session |
 //!
 //! The *version* of a session is raised whenever it gets another owner, so that a node knows whether what it has in memory is
 //! what the store's owner has.
+//!
+//! A device is followed by the node of its newest session: that with which it has completed a handshake last. If another node owns
+//! an older one, that is superseded; two of one node are both served. Who claims or creates a session that is superseded learns it
+//! from the reply, and it is removed.
 //!
 //! The *bound* of a session is the first send number that was given to nobody. It only rises. The store also notes
 //! in which *run* of the store it was last raised. A store that was started again, or a replica that has become the
@@ -22,7 +29,7 @@
 //! above all that was ever given out, as long as that is fewer, and above all that an earlier run has begun with. The
 //! clocks of those that are primaries one after the other may differ by less than the time that lies between.
 
-use crate::id::{AddressKey, Instance, Member, Name, Owner, SessionKey};
+use crate::id::{AddressKey, DeviceKey, Instance, Member, Name, Owner, SessionKey};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,6 +50,15 @@ pub enum Call {
         length: Duration,
         /// Which addresses are known already: [`Reply::Leased::seen`] of the last reply.
         seen: u64,
+        /// Which superseded sessions are: [`Reply::Leased::superseded_seen`].
+        superseded_seen: u64,
+    },
+    /// Looks for sessions with observations whose owner has no lease.
+    Orphans {
+        /// The caller.
+        owner: Owner,
+        /// How many at most.
+        most: usize,
     },
     /// Ends a lease.
     Release {
@@ -57,6 +73,10 @@ pub enum Call {
         owner: Owner,
         /// Its peer's address, if it is found by that.
         address: Option<AddressKey>,
+        /// Its device.
+        device: Option<DeviceKey>,
+        /// Whether it has observations.
+        observes: bool,
         /// The bound is to be a block above this.
         start: u64,
         /// When it was established, in seconds of the store's clock.
@@ -99,6 +119,8 @@ pub enum Call {
         /// Whether that is another one than before. A session whose address another one has got since does not get it back
         /// by being saved.
         moves: bool,
+        /// Whether it has observations.
+        observes: bool,
         /// The size of another block, if one is needed.
         block: Option<u64>,
         /// How many numbers are skipped for each second in another run of the store.
@@ -136,6 +158,12 @@ pub enum Reply {
         addresses: Vec<AddressKey>,
         /// How far the list of addresses was read.
         seen: u64,
+        /// Sessions that were superseded since.
+        superseded: Vec<SessionKey>,
+        /// How far that list was read.
+        superseded_seen: u64,
+        /// There are sessions with observations whose owner has no lease.
+        has_orphans: bool,
         /// The store's clock, in seconds.
         time: u64,
     },
@@ -149,6 +177,18 @@ pub enum Reply {
         start: u64,
         /// Its end, and the session's bound.
         end: u64,
+        /// The node that has a former session of the same device, which is superseded, and a valid lease.
+        former: Option<Owner>,
+    },
+    /// Another node owns a newer session of the same device. This one is not in the store any more.
+    Superseded {
+        /// Its key.
+        key: SessionKey,
+    },
+    /// Sessions with observations whose owner has no lease.
+    Orphans {
+        /// Their keys.
+        keys: Vec<SessionKey>,
     },
     /// Another node owns a session with this key.
     Exists,
@@ -214,7 +254,9 @@ impl fmt::Debug for Reply {
             Reply::Leased { owner, is_new, .. } => write!(f, "Leased {owner}, new: {is_new}"),
             Reply::NoNumber => f.write_str("NoNumber"),
             Reply::Released => f.write_str("Released"),
-            Reply::Created { start, end } => write!(f, "Created {start}..{end}"),
+            Reply::Created { start, end, .. } => write!(f, "Created {start}..{end}"),
+            Reply::Superseded { .. } => f.write_str("Superseded"),
+            Reply::Orphans { keys } => write!(f, "Orphans {}", keys.len()),
             Reply::Exists => f.write_str("Exists"),
             Reply::Claimed {
                 previous,

@@ -6,7 +6,7 @@ local key = name
 if by == 'a' then
   key = redis.call('GET', address_of(name))
 end
-local session = key and redis.call('HMGET', session_of(key), 'owner', 'version', 'born', 'address', 'row')
+local session = key and redis.call('HMGET', session_of(key), 'owner', 'version', 'born', 'address', 'row', 'device', 'observes')
 if not session or not session[1] then
   if by == 'a' then
     redis.call('ZREM', prefix .. 'addresses', name)
@@ -23,6 +23,14 @@ elseif is_live(previous) then
   return {'owned by', key, previous, redis.call('PTTL', prefix .. 'node:' .. node)}
 elseif take ~= '1' and held ~= session[2] then
   return {'free', key}
+end
+if not make_newest(key, owner, session[6], session[3], ttl, true) then
+  remove_session(key, previous, session[4])
+  return {'superseded', key}
+end
+if session[7] == '1' then
+  set_observes(key, previous, '0')
+  set_observes(key, owner, '1')
 end
 local version = text(redis.call('HINCRBY', session_of(key), 'version', 1))
 redis.call('HSET', session_of(key), 'owner', owner)

@@ -1,4 +1,4 @@
-local had_node, had_fence, instance, address, length, seen, id, run = unpack(ARGV)
+local had_node, had_fence, instance, address, length, seen, superseded_seen, id, run = unpack(ARGV)
 redis.call('SET', prefix .. 'id', id, 'NX')
 local keys = {}
 for number = 0, MAX_NODES - 1 do
@@ -50,4 +50,19 @@ local read = redis.call('GET', prefix .. 'added') or '0'
 if #addresses == MAX_ADDRESSES then
   read = added[#added]
 end
-return {'leased', node, fence, is_new, redis.call('GET', prefix .. 'id'), run, members, addresses, read, redis.call('TIME')[1]}
+local ended = redis.call('ZRANGEBYSCORE', prefix .. 'superseded', '(' .. superseded_seen, '+inf', 'WITHSCORES', 'LIMIT', 0, MAX_SUPERSEDED)
+local superseded = {}
+for index = 1, #ended, 2 do
+  superseded[#superseded + 1] = ended[index]
+end
+local superseded_read = redis.call('GET', prefix .. 'ended') or '0'
+if #superseded == MAX_SUPERSEDED then
+  superseded_read = ended[#ended]
+end
+local has_orphans = '0'
+for _, owner in ipairs(redis.call('SMEMBERS', prefix .. 'owners')) do
+  if not is_live(owner) then
+    has_orphans = '1'
+  end
+end
+return {'leased', node, fence, is_new, redis.call('GET', prefix .. 'id'), run, members, addresses, read, superseded, superseded_read, has_orphans, redis.call('TIME')[1]}

@@ -24,6 +24,25 @@ local function address_of(address)
   return prefix .. 'a:' .. address
 end
 
+local function device_of(device)
+  return prefix .. 'd:' .. device
+end
+
+-- The sessions of an owner that have observations.
+local function observers_of(owner)
+  return prefix .. 'o:' .. owner
+end
+
+local function set_observes(key, owner, observes)
+  if observes == '1' then
+    if redis.call('SADD', observers_of(owner), key) == 1 then
+      redis.call('SADD', prefix .. 'owners', owner)
+    end
+  else
+    redis.call('SREM', observers_of(owner), key)
+  end
+end
+
 -- Gives out the next block of a session's numbers.
 local function next_block(key, run, block, pace)
   local session = redis.call('HMGET', session_of(key), 'bound', 'run', 'born')
@@ -56,4 +75,42 @@ local function move_address(key, from, to, ttl)
   if to ~= '' and (from ~= to or redis.call('GET', address_of(to)) == key) then
     redis.call('SET', address_of(to), key, 'PX', ttl)
   end
+end
+
+local function remove_session(key, owner, address)
+  move_address(key, address, '', '0')
+  redis.call('SREM', observers_of(owner), key)
+  redis.call('DEL', session_of(key))
+end
+
+-- A session of a device is created, or claimed. Returns whether it is the newest, and the live owner of the one that it supersedes.
+local function make_newest(key, owner, device, born, ttl, is_claimed)
+  if device == '' then
+    return true, ''
+  end
+  local former = ''
+  local newest = redis.call('GET', device_of(device))
+  if newest and newest ~= key then
+    local there = redis.call('HMGET', session_of(newest), 'owner', 'born', 'address')
+    if there[1] then
+      local difference = tonumber(there[2]) - tonumber(born)
+      local is_newer = difference > 0 or (is_claimed and difference == 0)
+      if there[1] == owner then
+        if is_newer then
+          return true, ''
+        end
+      elseif is_newer then
+        return false, ''
+      elseif is_live(there[1]) then
+        former = there[1]
+        redis.call('ZADD', prefix .. 'superseded', redis.call('INCR', prefix .. 'ended'), newest)
+        -- Nodes read it with each renewal.
+        redis.call('ZREMRANGEBYRANK', prefix .. 'superseded', 0, -10 * MAX_SUPERSEDED)
+      else
+        remove_session(newest, there[1], there[3])
+      end
+    end
+  end
+  redis.call('SET', device_of(device), key, 'PX', ttl)
+  return true, former
 end

@@ -7,7 +7,6 @@ if session[1] then
   if session[1] ~= owner or session[2] ~= version then
     return {'not owner'}
   end
-  move_address(key, session[3], '', '0')
-  redis.call('DEL', session_of(key))
+  remove_session(key, owner, session[3])
 end
 return {'removed'}

@@ -15,8 +15,8 @@ const HEADER: usize = 1 + INSTANCE + 8;
 const MAX_PEERS: usize = 1_024;
 
 struct Peer {
-    /// Whether it holds a lease.
-    is_member: bool,
+    /// The last list that has it. It is a member if that is the present one.
+    list: u64,
     sending: LessSafeKey,
     receiving: LessSafeKey,
     window: Window,
@@ -27,6 +27,8 @@ pub(crate) struct Channels {
     secret: GroupSecret,
     me: Instance,
     counter: u64,
+    /// Counts the lists of members.
+    list: u64,
     peers: HashMap<Instance, Peer>,
 }
 
@@ -36,30 +38,32 @@ impl Channels {
             secret,
             me,
             counter: 0,
+            list: 0,
             peers: HashMap::new(),
         }
     }
 
     /// These hold a lease now.
     pub(crate) fn set_members(&mut self, members: &[Member]) {
-        for peer in self.peers.values_mut() {
-            peer.is_member = false;
-        }
-        for member in members.iter().filter(|member| member.instance != self.me) {
+        self.list = self.list.saturating_add(1);
+        // First those that are there: else a new one could take the place of a member that follows.
+        for member in members {
             if let Some(peer) = self.peers.get_mut(&member.instance) {
-                peer.is_member = true;
+                peer.list = self.list;
+            }
+        }
+        for member in members {
+            if member.instance == self.me || self.peers.contains_key(&member.instance) {
                 continue;
             }
             if self.peers.len() >= MAX_PEERS {
-                // Those that have no lease, and may have died long ago. If one comes back, frames of it that were
-                // recorded by who reads the network between the nodes are accepted once more.
-                self.peers.retain(|_, peer| peer.is_member);
+                self.evict();
             }
             let sending = self.secret.hop_key(self.me, member.instance);
             let receiving = self.secret.hop_key(member.instance, self.me);
             if let (Some(sending), Some(receiving)) = (sending, receiving) {
                 let peer = Peer {
-                    is_member: true,
+                    list: self.list,
                     sending,
                     receiving,
                     window: Window::default(),
@@ -69,9 +73,26 @@ impl Channels {
         }
     }
 
+    /// Forgets the process that has been without lease for longest. If it comes back, frames of it that were recorded by who
+    /// reads the network between the nodes are accepted once more.
+    fn evict(&mut self) {
+        let others = self.peers.iter().filter(|(_, peer)| peer.list != self.list);
+        let oldest = others.min_by_key(|(_, peer)| peer.list);
+        if let Some(oldest) = oldest.map(|(instance, _)| *instance) {
+            self.peers.remove(&oldest);
+        }
+    }
+
+    /// Processes that it has keys for.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
     /// The bytes of a frame for this member. `None`: it is none, or the counter is used up.
     pub(crate) fn seal(&mut self, to: Instance, frame: &Frame) -> Option<Vec<u8>> {
-        let peer = self.peers.get(&to).filter(|peer| peer.is_member)?;
+        let list = self.list;
+        let peer = self.peers.get(&to).filter(|peer| peer.list == list)?;
         let counter = self.counter;
         self.counter = counter.checked_add(1)?;
         let mut out = vec![FORMAT];
@@ -95,7 +116,7 @@ impl Channels {
         let counter: [u8; 8] = counter.try_into().ok()?;
         let instance = Instance(*instance);
         let peer = self.peers.get_mut(&instance)?;
-        if !peer.is_member || *format != FORMAT {
+        if peer.list != self.list || *format != FORMAT {
             return None;
         }
         let mut plaintext = ciphertext.to_vec();

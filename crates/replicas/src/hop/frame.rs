@@ -29,8 +29,9 @@ pub(crate) enum Frame {
     NotHeld { id: u64 },
     /// A datagram that the receiver is to send to a peer from its socket.
     Send { path: Path, datagram: Vec<u8> },
-    /// The sender can't reach the store. If the receiver can't either, it is to promise to take nothing over for a while.
-    Ask { id: u64 },
+    /// The sender can't reach the store. If the receiver can't either, it is to promise to take nothing over for a while. It has the
+    /// fencing number that the sender knows of: the store may have given it another one, and the reply was lost.
+    Ask { id: u64, fence: u64 },
     /// That promise. It holds for the time in the settings, from when the request was received.
     Promise { id: u64 },
 }
@@ -62,7 +63,10 @@ impl Frame {
                 path.encode(&mut out);
                 out.extend_from_slice(datagram);
             }
-            Frame::Ask { id } => put(&mut out, ASK, *id),
+            Frame::Ask { id, fence } => {
+                put(&mut out, ASK, *id);
+                out.extend_from_slice(&fence.to_be_bytes());
+            }
             Frame::Promise { id } => put(&mut out, PROMISE, *id),
         }
         out
@@ -100,7 +104,10 @@ impl Frame {
                 match kind {
                     RECEIVED => Frame::Received { id },
                     NOT_HELD => Frame::NotHeld { id },
-                    ASK => Frame::Ask { id },
+                    ASK => Frame::Ask {
+                        id,
+                        fence: u64::from_be_bytes(reader.array()?),
+                    },
                     PROMISE => Frame::Promise { id },
                     _ => return None,
                 }

@@ -1,4 +1,6 @@
-use super::window::Window;
+mod attacks;
+
+use super::window::{SIZE, Window};
 use super::{Channels, Frame};
 use crate::id::{AddressKey, Instance, Member, Name, Node, Owner, SessionKey};
 use crate::path::Path;
@@ -49,7 +51,7 @@ fn frames() -> Vec<Frame> {
             path: path("[2001:db8::2]:5684", None),
             datagram: vec![9; 1_400],
         },
-        Frame::Ask { id: 3 },
+        Frame::Ask { id: 3, fence: 9 },
         Frame::Promise { id: 4 },
     ]
 }
@@ -84,7 +86,7 @@ fn a_frame_reaches_its_receiver_once() {
 #[test]
 fn what_is_forged_or_of_others_is_dropped() {
     let (mut a, mut b) = (channels(A), channels(B));
-    let sealed = a.seal(B, &Frame::Ask { id: 1 }).unwrap();
+    let sealed = a.seal(B, &Frame::Ask { id: 1, fence: 9 }).unwrap();
     for at in 0..sealed.len() {
         let mut changed = sealed.clone();
         changed[at] ^= 1;
@@ -95,13 +97,13 @@ fn what_is_forged_or_of_others_is_dropped() {
     let mut others = Channels::new(GroupSecret::new([7; 32]), A);
     others.set_members(&[member(C, 2)]);
     assert_eq!(
-        b.open(&others.seal(C, &Frame::Ask { id: 1 }).unwrap()),
+        b.open(&others.seal(C, &Frame::Ask { id: 1, fence: 9 }).unwrap()),
         None
     );
     let mut forger = Channels::new(GroupSecret::new([8; 32]), A);
     forger.set_members(&[member(B, 2)]);
     assert_eq!(
-        b.open(&forger.seal(B, &Frame::Ask { id: 1 }).unwrap()),
+        b.open(&forger.seal(B, &Frame::Ask { id: 1, fence: 9 }).unwrap()),
         None
     );
     // All that did not use up the counter.
@@ -111,15 +113,15 @@ fn what_is_forged_or_of_others_is_dropped() {
 #[test]
 fn a_process_without_lease_is_not_listened_to_and_its_window_stays() {
     let (mut a, mut b) = (channels(A), channels(B));
-    let first = a.seal(B, &Frame::Ask { id: 1 }).unwrap();
-    let second = a.seal(B, &Frame::Ask { id: 2 }).unwrap();
+    let first = a.seal(B, &Frame::Ask { id: 1, fence: 9 }).unwrap();
+    let second = a.seal(B, &Frame::Ask { id: 2, fence: 9 }).unwrap();
     assert!(b.open(&first).is_some());
     b.set_members(&[member(B, 2)]);
     assert_eq!(b.open(&second), None);
-    assert_eq!(b.seal(A, &Frame::Ask { id: 1 }), None);
+    assert_eq!(b.seal(A, &Frame::Ask { id: 1, fence: 9 }), None);
     b.set_members(&[member(A, 5), member(B, 2)]);
     assert_eq!(b.open(&first), None);
-    assert_eq!(b.open(&second), Some((A, Frame::Ask { id: 2 })));
+    assert_eq!(b.open(&second), Some((A, Frame::Ask { id: 2, fence: 9 })));
 }
 
 #[test]
@@ -128,14 +130,14 @@ fn the_window_accepts_each_counter_once() {
     let mut window = Window::default();
     let mut accepted = std::collections::HashSet::new();
     let (mut top, mut highest) = (0_u64, 0);
-    for _ in 0..50_000 {
+    for _ in 0..200_000 {
         top += if random.u8(..) == 0 {
-            random.u64(..3_000)
+            random.u64(..3 * SIZE)
         } else {
             1
         };
-        let counter = top.saturating_sub(random.u64(..1_200));
-        let is_old = counter + 1_024 <= highest;
+        let counter = top.saturating_sub(random.u64(..SIZE + SIZE / 5));
+        let is_old = counter + SIZE <= highest;
         let expected = !is_old && !accepted.contains(&counter);
         assert_eq!(
             window.accept(counter),
@@ -146,8 +148,8 @@ fn the_window_accepts_each_counter_once() {
             accepted.insert(counter);
             highest = highest.max(counter);
         }
-        if accepted.len() > 4_000 {
-            accepted.retain(|other| other + 2_000 > top);
+        if accepted.len() > 40_000 {
+            accepted.retain(|other| other + 2 * SIZE > top);
         }
     }
     assert!(!window.accept(u64::MAX));

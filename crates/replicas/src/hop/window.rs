@@ -1,16 +1,26 @@
 //! The window of counters that were received, as in RFC 6347 §4.1.2.6, with more places: a sender has one counter for all
-//! receivers, so that one of them sees gaps.
+//! receivers, so that one of 63 sees one of 63 counters, and 130 frames to it may overtake one another.
 
-const WORDS: u64 = 16;
-const SIZE: u64 = WORDS * 64;
+const WORDS: usize = 128;
+/// How many counters are remembered.
+pub(super) const SIZE: u64 = 64 * 128;
 
-/// Which of the last 1,024 counters were received.
-#[derive(Debug, Clone, Default)]
+/// Which of the last 8,192 counters were received.
+#[derive(Debug, Clone)]
 pub(crate) struct Window {
     /// One more than the highest.
     top: u64,
     /// A ring: the bit of a counter is at its remainder.
-    seen: [u64; 16],
+    seen: [u64; WORDS],
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window {
+            top: 0,
+            seen: [0; WORDS],
+        }
+    }
 }
 
 impl Window {

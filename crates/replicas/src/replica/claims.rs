@@ -1,6 +1,6 @@
 //! Who owns a session: what the store is called for, and what follows from its reply.
 
-use super::{Held, InFlight, Output, Replica, Stored};
+use super::{Follow, Held, InFlight, Output, Replica, Stored};
 use crate::id::{AddressKey, Name, Owner, SessionKey};
 use crate::send_numbers::SendNumbers;
 use crate::store::{Call, Reply};
@@ -80,7 +80,7 @@ impl Replica {
                     is_fresh: false,
                     start: 0,
                 };
-                if self.take_over(key, stored, address, (start, end), &row) {
+                if self.take_over(now, key, stored, address, (start, end), &row) {
                     self.deliver(now, name, key);
                     self.advance_session(now, key);
                 } else {
@@ -94,8 +94,13 @@ impl Replica {
                     stored.epoch = epoch;
                     stored.is_created = true;
                 }
+                self.follow_if_due(now, key);
                 self.deliver(now, name, key);
                 self.advance_session(now, key);
+            }
+            Reply::Superseded { key } => {
+                self.superseded(now, key);
+                self.unknown(name);
             }
             Reply::OwnedBy {
                 key,
@@ -124,6 +129,7 @@ impl Replica {
     /// The store has given the session to this node. `false`: its row can't be read.
     fn take_over(
         &mut self,
+        now: Instant,
         key: SessionKey,
         stored: Stored,
         address: Option<AddressKey>,
@@ -136,6 +142,7 @@ impl Replica {
                 // No other node has had it since: what is in memory is newer than the row.
                 held.numbers.add(start, end);
                 held.stored = Some(stored);
+                self.follow_if_due(now, key);
                 return true;
             }
             self.lose(key);
@@ -151,11 +158,17 @@ impl Replica {
             moves: false,
             stored: Some(stored),
             asks_for_block: false,
+            // Both are in the row, which the user reads.
+            device: None,
+            observes: false,
+            follow: Follow::At(now),
         };
         self.sessions.insert(key, held);
         self.place(key, address);
         self.counters.taken_over = self.counters.taken_over.saturating_add(1);
         self.outputs.push_back(Output::Restore { key, row });
+        self.unfollowed.insert(key);
+        self.follow_if_due(now, key);
         true
     }
 

@@ -196,21 +196,30 @@ impl Replica {
                 self.forwarded(now, instance, id, (name, route, datagram));
             }
             Frame::Received { id } => self.waiting.remove(id),
-            Frame::NotHeld { id } => {
-                if let Some(name) = self.waiting.name_of(id) {
-                    self.routes.remove(name);
-                    self.advance(now, name);
-                }
-            }
+            Frame::NotHeld { id } => self.not_held(now, instance, id),
             Frame::Send { path, datagram } => {
                 self.outputs.push_back(Output::Send { path, datagram });
             }
-            Frame::Ask { id } => {
-                if self.lease.is_asked(now, instance) {
+            Frame::Ask { id, fence } => {
+                if self.lease.is_asked(now, instance, fence) {
                     self.reply_to(instance, &Frame::Promise { id });
                 }
             }
             Frame::Promise { id } => self.lease.promise(instance, id),
+        }
+    }
+
+    /// That process does not have the session. It is looked up, unless the store has named another owner since, which has got the
+    /// datagram then.
+    fn not_held(&mut self, now: Instant, from: Instance, id: u64) {
+        let Some(name) = self.waiting.name_of(id) else {
+            return;
+        };
+        let routed = self.routes.get(name);
+        let owner = routed.and_then(|owner| self.lease.member(owner));
+        if owner.is_none_or(|owner| owner.instance == from) {
+            self.routes.remove(name);
+            self.advance(now, name);
         }
     }
 

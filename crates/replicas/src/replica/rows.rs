@@ -1,7 +1,7 @@
 //! Sessions of this node, and their rows in the store.
 
-use super::{Held, InFlight, Output, Replica, SaveId, Stored, WRITE_EVERY, WRITES_AT_ONCE};
-use crate::id::{AddressKey, Name, SessionKey};
+use super::{Follow, Held, InFlight, Output, Replica, SaveId, Stored, WRITE_EVERY, WRITES_AT_ONCE};
+use crate::id::{AddressKey, DeviceKey, Name, SessionKey};
 use crate::send_numbers::SendNumbers;
 use crate::store::{Call, Reply};
 use std::ops::Bound;
@@ -11,17 +11,66 @@ impl Replica {
     /// Adds a session that was established here. It is served at once, and protected once its row is
     /// [stored](Replica::store). `next` is the first send number that it has not used. `address` is given for a session that
     /// is found by its peer's address. If the store is away it is served unprotected, and stored when that is back.
-    pub fn establish(&mut self, key: SessionKey, next: u64, address: Option<AddressKey>) {
+    pub fn establish(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        next: u64,
+        address: Option<AddressKey>,
+        device: Option<DeviceKey>,
+    ) {
         let held = Held {
             numbers: SendNumbers::of_new_session(next),
             address: None,
             moves: false,
             stored: None,
             asks_for_block: false,
+            device,
+            observes: false,
+            follow: Follow::No,
         };
         self.sessions.insert(key, held);
+        self.unfollowed.insert(key);
         self.set_address(key, address);
         self.dirty.insert(key);
+        self.follow_if_due(now, key);
+    }
+
+    /// The device of a session that was [restored](Output::Restore).
+    pub fn set_device(&mut self, key: SessionKey, device: DeviceKey) {
+        if let Some(held) = self.sessions.get_mut(&key) {
+            held.device = Some(device);
+        }
+    }
+
+    /// Whether the session has observations, as of its next row: if this node dies, another one goes on with it before its device
+    /// sends anything.
+    pub fn set_observes(&mut self, key: SessionKey, observes: bool) {
+        if let Some(held) = self.sessions.get_mut(&key) {
+            held.observes = observes;
+        }
+    }
+
+    /// All numbers below this one are used. If few are left, another block is requested: [`Output::Write`].
+    pub fn used(&mut self, key: SessionKey, next: u64) {
+        let block = self.settings.block;
+        if let Some(held) = self.sessions.get_mut(&key) {
+            held.numbers.used(next);
+            if held.stored.is_some() && !held.asks_for_block && held.numbers.are_low(block) {
+                self.dirty.insert(key);
+            }
+        }
+    }
+
+    /// The numbers that the session may use.
+    #[must_use]
+    pub fn numbers(&self, key: SessionKey) -> Option<super::Numbers> {
+        let numbers = &self.sessions.get(&key)?.numbers;
+        Some(super::Numbers {
+            next: numbers.next(),
+            end: numbers.first_end(),
+            next_block: numbers.spare().map(|(start, end)| start..end),
+        })
     }
 
     /// The session's peer has another address now, by which it is found.
@@ -57,17 +106,6 @@ impl Replica {
         true
     }
 
-    /// Takes the session's next send number. `None`: it has none until the store gives out more, or for ever.
-    pub fn take_number(&mut self, key: SessionKey) -> Option<u64> {
-        let block = self.settings.block;
-        let held = self.sessions.get_mut(&key)?;
-        let number = held.numbers.take();
-        if held.stored.is_some() && !held.asks_for_block && held.numbers.are_low(block) {
-            self.dirty.insert(key);
-        }
-        number
-    }
-
     /// Writes the session's row. [`Output::Saved`] or [`Output::NotSaved`] follow, or [`Output::Lost`].
     pub fn store(&mut self, now: Instant, key: SessionKey, row: &[u8]) -> SaveId {
         self.last_save = self.last_save.wrapping_add(1);
@@ -89,7 +127,7 @@ impl Replica {
             return None;
         }
         let held = self.sessions.get_mut(&key)?;
-        let address = held.address;
+        let (address, device, observes) = (held.address, held.device, held.observes);
         let stored = match held.stored {
             Some(stored) if stored.epoch != epoch => return None,
             Some(stored) => stored,
@@ -120,6 +158,7 @@ impl Replica {
                 owner,
                 address,
                 moves: with_address,
+                observes,
                 block: with_block.then_some(block),
                 pace,
                 row,
@@ -136,6 +175,8 @@ impl Replica {
                 key,
                 owner,
                 address,
+                device,
+                observes,
                 start: stored.start,
                 born: stored.born,
                 is_again: !stored.is_fresh,
@@ -170,7 +211,7 @@ impl Replica {
         reply: &Reply,
     ) {
         match reply {
-            Reply::Created { start, end } => {
+            Reply::Created { start, end, former } => {
                 let Some(held) = self.sessions.get_mut(&key) else {
                     return;
                 };
@@ -189,8 +230,11 @@ impl Replica {
                     stored.is_created = true;
                 }
                 self.outputs.push_back(Output::Saved { key, save });
+                self.may_follow(now, key, *former);
+                self.follow_if_due(now, key);
                 self.advance_session(now, key);
             }
+            Reply::Superseded { .. } => self.superseded(now, key),
             Reply::Exists => self.lose(key),
             _ => self.not_saved(key, save),
         }
@@ -264,8 +308,9 @@ impl Replica {
         }
     }
 
-    fn forget(&mut self, key: SessionKey) -> Option<Held> {
+    pub(super) fn forget(&mut self, key: SessionKey) -> Option<Held> {
         self.dirty.remove(&key);
+        self.unfollowed.remove(&key);
         let held = self.sessions.remove(&key)?;
         if let Some(address) = held.address
             && self.by_address.get(&address) == Some(&key)

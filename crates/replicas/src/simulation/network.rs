@@ -3,7 +3,7 @@
 use super::device::Record;
 use super::gateway::Session;
 use super::world::{Event, GIVE_UP, REPEAT, World};
-use crate::id::Node;
+use crate::id::{DeviceKey, Node};
 use crate::path::{Path, Route};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -47,7 +47,8 @@ impl World {
         };
         let row = session.encode();
         gateway.sessions.insert(key, session);
-        gateway.replica.establish(key, 1, address);
+        let name = DeviceKey(u64::try_from(device).unwrap().to_be_bytes());
+        (gateway.replica).establish(now, key, 1, address, Some(name));
         gateway.replica.store(now, key, &row);
         self.after(node);
     }

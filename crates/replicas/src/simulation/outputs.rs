@@ -5,8 +5,17 @@ use super::gateway::Session;
 use super::world::{Event, World};
 use crate::id::SessionKey;
 use crate::path::Route;
-use crate::replica::Output;
+use crate::replica::{Numbers, Output};
 use std::time::Duration;
+
+/// As an association counts.
+fn next_number(numbers: Option<Numbers>) -> Option<u64> {
+    let numbers = numbers?;
+    match numbers.next < numbers.end {
+        true => Some(numbers.next),
+        false => numbers.next_block.map(|block| block.start),
+    }
+}
 
 impl World {
     /// What a gateway's replica has to say.
@@ -37,10 +46,13 @@ impl World {
                 output @ (Output::Deliver { .. }
                 | Output::Restore { .. }
                 | Output::Lost { .. }
+                | Output::Superseded { .. }
                 | Output::Write { .. }
                 | Output::Saved { .. }
                 | Output::NotSaved { .. }
                 | Output::Unknown { .. }) => self.output(node, output),
+                // Who follows a device is simulated with the gateway.
+                Output::Follow { .. } | Output::Suspended | Output::Resumed => {}
             }
         }
         if let Some(at) = self.gateways[node].replica.next_timeout(now) {
@@ -68,7 +80,7 @@ impl World {
                 let gateway = &mut self.gateways[node];
                 gateway.sessions.insert(key, Session::decode(&row));
             }
-            Output::Lost { key } => {
+            Output::Lost { key } | Output::Superseded { key } => {
                 gateway.sessions.remove(&key);
                 gateway.saves.retain(|_, (other, _)| *other != key);
                 self.note(key, node, "loses".to_owned());
@@ -92,7 +104,12 @@ impl World {
                 }
             }
             Output::Unknown { .. } => {}
-            Output::Call { .. } | Output::Hop { .. } | Output::Send { .. } => unreachable!(),
+            Output::Call { .. }
+            | Output::Hop { .. }
+            | Output::Send { .. }
+            | Output::Follow { .. }
+            | Output::Suspended
+            | Output::Resumed => unreachable!(),
         }
     }
 
@@ -155,8 +172,9 @@ impl World {
     fn send(&mut self, node: usize, key: SessionKey, message: u64) {
         let gateway = &mut self.gateways[node];
         if let Some(route) = gateway.sessions.get(&key).and_then(|session| session.route)
-            && let Some(number) = gateway.replica.take_number(key)
+            && let Some(number) = next_number(gateway.replica.numbers(key))
         {
+            gateway.replica.used(key, number + 1);
             let record = Record {
                 key,
                 number,
