@@ -16,6 +16,7 @@ mod coap;
 mod devices;
 mod dtls;
 mod file;
+mod group;
 mod key;
 mod kind;
 mod layers;
@@ -87,6 +88,8 @@ pub struct Config {
     pub limits: crate::device::Limits,
     /// `[state]`: where sessions are stored. `None`: they end with the process.
     pub state: Option<crate::state::settings::Settings>,
+    /// Where sessions are shared with other gateways. `None`: with none.
+    pub group: Option<crate::group::settings::Settings>,
     /// `[shutdown]`
     pub shutdown: Shutdown,
     /// `[log]`

@@ -83,6 +83,13 @@ impl Downlink {
         }
     }
 
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Downlink::Polling(_) => Form::Polling,
+            Downlink::Push(_) => Form::Push,
+        }
+    }
+
     /// Does what has become due. To be called after every other event. `is_wanted`: messages are wanted now. Returns when
     /// to read all attributes because changes may have been lost until then.
     pub(crate) fn advance(
@@ -185,6 +192,14 @@ impl Downlink {
         match self {
             Downlink::Polling(polling) => polling.abort(context),
             Downlink::Push(push) => push.abort(context),
+        }
+    }
+
+    /// Before which time nothing is requested, if there is one.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        match self {
+            Downlink::Polling(polling) => polling.poller().held_until(),
+            Downlink::Push(push) => push.held_until(),
         }
     }
 

@@ -81,6 +81,11 @@ pub mod ota {
     pub use crate::ota::Settings;
 }
 
+/// The relay of a device, out of a store.
+pub mod relay {
+    pub use crate::relay::Harness;
+}
+
 /// What outlives the process.
 pub mod state {
     pub use crate::state::settings::{KeySource, Settings};

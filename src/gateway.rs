@@ -5,6 +5,7 @@
 //! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
 //! | [`sessions`] | whose a session is, and how many a device may have |
 //! | [`driver`] | the loop: the only place that waits, and the only one here that reads the clock |
+//! | [`group_io`] | how the other gateways and the store of the group are reached |
 //! | [`handle`] | commands to a gateway that runs |
 //! | [`report`] | a copy of its counters and levels |
 //! | [`service`] | a configured gateway, bound and ready to run |
@@ -14,6 +15,7 @@
 
 pub(crate) mod core;
 pub(crate) mod driver;
+pub(crate) mod group_io;
 pub(crate) mod handle;
 pub(crate) mod log;
 pub(crate) mod report;

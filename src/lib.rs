@@ -100,6 +100,7 @@ mod downlink;
 mod dtls;
 pub mod facade;
 mod gateway;
+mod group;
 mod logging;
 mod mapping;
 mod metrics;

@@ -39,6 +39,7 @@
 //! | [`byte_budget`] | even shares of `relay.bytes` |
 //! | [`repeated_registrations`] | how often they have all attributes notified again |
 //! | [`resync`] | when to read all attributes, because the downlink may have lost changes |
+//! | [`harness`] | a relay out of its export, for a fuzz target |
 //!
 //! # Events and effects
 //!
@@ -56,6 +57,7 @@ mod counters;
 pub(crate) mod device_relay;
 pub(crate) mod effect;
 pub(crate) mod export;
+mod harness;
 pub(crate) mod liveness;
 mod repeated_registrations;
 mod resync;
@@ -70,6 +72,7 @@ pub(crate) use counters::Counters;
 pub(crate) use device_relay::DeviceRelay;
 pub(crate) use effect::{ObservationEnd, RelayEffect};
 pub(crate) use export::Times;
+pub use harness::Harness;
 pub(crate) use liveness::Observation;
 pub(crate) use settings::Settings;
 pub(crate) use table::{ObservationCounts, RelayId, RelayTable};

@@ -37,6 +37,7 @@ mod call_limits;
 mod downloads;
 mod draining;
 mod duplicates;
+mod following;
 mod forged_sources;
 mod handshake_flood;
 mod idle_expiry;
@@ -62,6 +63,7 @@ mod random_runs;
 mod reboot;
 mod registry_reload;
 mod reordering;
+mod replicas;
 mod restarts;
 mod separate_response;
 mod session_ended;
@@ -156,6 +158,7 @@ fn path(host: usize) -> Path {
     Path {
         remote: SocketAddr::from(([10, 0, high, low], 5684)),
         local: None,
+        via: None,
     }
 }
 

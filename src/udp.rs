@@ -1,5 +1,9 @@
 //! The UDP socket: dual-stack, and each datagram is answered from the address it was sent to.
 
+mod fragmented;
+
+pub(crate) use fragmented::FragmentedUdp;
+
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSliceMut};
@@ -35,12 +39,7 @@ pub(crate) struct Received<'a> {
 impl Udp {
     /// Binds the socket. `[::]` accepts IPv4 as well; on a host without IPv6 it becomes `0.0.0.0`.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Udp> {
-        let socket = match open(address) {
-            Err(error) if address.ip().is_unspecified() && no_ipv6(&error) => {
-                open((Ipv4Addr::UNSPECIFIED, address.port()).into())?
-            }
-            other => other?,
-        };
+        let socket = open_any(address)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Smaller buffers lose datagrams in a burst, and nothing else.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
@@ -112,6 +111,15 @@ impl Udp {
         };
         let socket = UdpSockRef::from(self.socket.get_ref());
         self.state.try_send(socket, &transmit).is_ok()
+    }
+}
+
+fn open_any(address: SocketAddr) -> io::Result<Socket> {
+    match open(address) {
+        Err(error) if address.ip().is_unspecified() && no_ipv6(&error) => {
+            open((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        other => other,
     }
 }
 

@@ -51,7 +51,8 @@ fn keys() -> Vec<(String, String)> {
                 // The file has these because `certs` makes them, or as examples.
                 "trust_anchors" | "ca" | "admin" | "command_answer" | "http_url"
                 | "client_certificate" | "client_key" | "rsa_certificate" | "rsa_private_key"
-                | "directory" | "key_file" | "key_env" => "none".to_owned(),
+                | "directory" | "key_file" | "key_env" | "ca_file" | "address" => "none".to_owned(),
+                "url" if section == "state" => "none".to_owned(),
                 _ => format!("`{}`", value.trim()),
             };
             keys.push((format!("`{section}.{key}`"), default));

@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),
     ("state", "shown state_store credentials device dtls coap"),
+    ("group", "shown replicas replicas_redis dtls dtls_server"),
     ("downlink", "upstream"),
     ("relay", "downlink ota upstream device dtls timers coap"),
     ("mapping", "downlink ota upstream device coap"),
@@ -39,17 +40,17 @@ const ROOMS: &[(&str, &str)] = &[
     ("quotas", "mapping upstream device dtls coap shares"),
     (
         "gateway",
-        "relay shown state state_store downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
+        "relay shown state state_store group replicas replicas_redis downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
     ),
     // Configuration, reloads and the admin server.
     (
         "config",
-        "relay downlink ota coap credentials dtls device upstream logging shown state state_store",
+        "relay downlink ota coap credentials dtls device upstream logging shown state state_store group replicas replicas_redis",
     ),
     ("reload", "config credentials device dtls gateway upstream"),
     (
         "admin",
-        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site state_store",
+        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site state_store group replicas",
     ),
     ("logging", "shares"),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
@@ -143,6 +144,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
         "percent_encoding",
         &[
             "src/upstream/thingsboard/encode.rs",
+            "crates/replicas-redis/src/url.rs",
             "crates/thingsboard-simulator/src/",
         ],
     ),
@@ -157,6 +159,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
         &[
             "crates/replicas-redis/src/connection.rs",
             "crates/replicas-redis/src/reply.rs",
+        ],
+    ),
+    (
+        "rustls_native_certs",
+        &[
+            "src/upstream/http/trust.rs",
+            "crates/replicas-redis/src/tls.rs",
         ],
     ),
     (

@@ -97,6 +97,7 @@ impl Pair {
             path: Path {
                 remote: SocketAddr::from(([192, 0, 2, 1], 1)),
                 local: None,
+                via: None,
             },
             outbox: Vec::new(),
             is_established: false,

@@ -155,6 +155,7 @@ impl Bench {
         let path = Path {
             remote: SocketAddr::from(([10, 0, high, low], 40_000)),
             local: None,
+            via: None,
         };
         let config = Config::new(certificate.clone(), key.clone(), Versions::Only12, 1200);
         let (mut client, hello) = Client::connect(&config, self.now);

@@ -21,6 +21,7 @@ fn try_unknown_peers(pair: &mut Pair, input: &[u8]) {
         let path = Path {
             remote: SocketAddr::from(([192, 0, 2, 1], 1000 + u16::from(head & 3))),
             local: None,
+            via: None,
         };
         pair.core.receive(pair.now, path, datagram);
         let sent: usize = std::iter::from_fn(|| pair.core.poll_transmit())

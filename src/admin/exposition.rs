@@ -9,6 +9,7 @@
 mod coap;
 mod dtls;
 mod files;
+mod group;
 mod mqtt;
 mod packages;
 mod relay;
@@ -48,6 +49,7 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
         unanswered,
         mqtt: mqtt_counters,
         stored,
+        group: group_report,
         upstream: upstream_calls,
         bounds: all_bounds,
         bounds_reached,
@@ -67,6 +69,7 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
         },
     );
     state::expose(&mut scrape, &stored.unwrap_or_default());
+    group::expose(&mut scrape, &group_report.unwrap_or_default());
     requests::expose(
         &mut scrape,
         gateway,

@@ -7,6 +7,7 @@ use crate::admin::{Counters, Finding, Source};
 use crate::gateway::UpstreamServer;
 use crate::gateway::handle::{Ended, Handle};
 use crate::gateway::report::{Report, State, StateReport};
+use crate::group::report::GroupReport;
 use crate::reload::file_status::SharedFileStatus;
 use crate::upstream::MqttCounters;
 use bytes::Bytes;
@@ -120,7 +121,8 @@ fn of_report(report: &Report) -> Vec<Finding> {
     };
     let connections = report.mqtt.as_ref().map(of_connections);
     let stored = report.stored.as_ref().map(of_store);
-    let more = connections.into_iter().chain(stored);
+    let group = report.group.as_ref().map(of_group);
+    let more = connections.into_iter().chain(stored).chain(group);
     [state, registry].into_iter().chain(more).collect()
 }
 
@@ -132,6 +134,21 @@ fn of_store(stored: &StateReport) -> Finding {
             "nothing can be written to state.directory; {pending} changes wait"
         )),
         (false, _) => Finding::Fine("sessions are stored".to_owned()),
+    }
+}
+
+/// Where it is alone with its sessions, they are served all the same. Where another gateway may serve them by now, devices must
+/// be sent there.
+fn of_group(group: &GroupReport) -> Finding {
+    match (group.is_suspended, group.is_store_away) {
+        (true, _) => Finding::NotReady(
+            "sessions are not served: the store of the group and another gateway can't be reached, and others may serve them"
+                .to_owned(),
+        ),
+        (false, true) => Finding::Warning(
+            "the store of the group can't be reached: new sessions end with this gateway".to_owned(),
+        ),
+        (false, false) => Finding::Fine("sessions are shared with other gateways".to_owned()),
     }
 }
 

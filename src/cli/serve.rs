@@ -71,6 +71,7 @@ pub(super) fn run(
             },
             upstream: config.upstream,
             state: config.state,
+            group: config.group,
             drain: config.shutdown.drain,
             workers: workers.clone(),
         })?;

@@ -7,8 +7,8 @@ use super::reader::Reader;
 use super::sections::{NAMES, SECTIONS, Values};
 use super::sources::{Sources, WatchedFiles};
 use super::{
-    Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, dtls, listen, log, ota, relay, state,
-    upstream,
+    Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, dtls, group, listen, log, ota, relay,
+    state, upstream,
 };
 use crate::device::Registry;
 use crate::logging;
@@ -71,6 +71,12 @@ impl Config {
         coap::check(&mut reader, &values.coap);
         dtls::check(&mut reader, &mut values.bounds.dtls, has_rsa);
         let state = state::read(&mut reader, &values.state, &environment);
+        let group = group::read(
+            &mut reader,
+            &values.state,
+            &values.bounds.dtls,
+            &environment,
+        );
 
         let (mistakes, warnings) = reader.finish();
         let (Some(server), Some(clients), Some(registry), Some(tls), []) =
@@ -97,6 +103,7 @@ impl Config {
             dtls: values.bounds.dtls,
             limits: values.bounds.limits,
             state,
+            group,
             shutdown: values.shutdown,
             log: values.log,
             sources,

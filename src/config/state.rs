@@ -2,7 +2,8 @@
 
 use super::certificates::warn_of_open_key;
 use super::file::Unreadable;
-use super::key::{Section, key};
+use super::group::{self, GroupKeys};
+use super::key::{Key, Section, key};
 use super::kind::{FilePath, Kind, OrEmpty, Time};
 use super::layers::Environment;
 use super::mistake::Problem;
@@ -16,15 +17,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const DIRECTORY: &str = "state.directory";
-const KEY_FILE: &str = "state.key_file";
-const KEY_ENV: &str = "state.key_env";
+pub(super) const KEY_FILE: &str = "state.key_file";
+pub(super) const KEY_ENV: &str = "state.key_env";
 const WINDOW: &str = "state.window";
 
 /// The key file's name in the directory.
 const KEY_NAME: &str = "key";
 /// A key file has 64 digits and a line break.
-const LARGEST_KEY: u64 = 1024;
-const EXPECTED_KEY: &str =
+pub(super) const LARGEST_KEY: u64 = 1024;
+pub(super) const EXPECTED_KEY: &str =
     "64 hexadecimal digits, as `openssl rand -hex 32` makes them, and nothing else";
 
 /// `[state]`
@@ -35,6 +36,22 @@ pub(super) struct State {
     /// The name of an environment variable.
     key_env: Option<String>,
     window: Duration,
+    pub(super) group: GroupKeys,
+}
+
+impl State {
+    pub(super) fn has_directory(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    pub(super) fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// The key's file, and the name of its variable.
+    pub(super) fn key_source(&self) -> (Option<&Path>, Option<&str>) {
+        (self.key_file.as_deref(), self.key_env.as_deref())
+    }
 }
 
 impl Default for State {
@@ -44,15 +61,23 @@ impl Default for State {
             key_file: None,
             key_env: None,
             window: Duration::from_secs(5),
+            group: GroupKeys::default(),
         }
     }
 }
 
 pub(super) fn section() -> Section<State> {
+    let mut keys = of_one_gateway();
+    keys.extend(group::keys());
     Section {
         name: "state",
-        doc: "what outlives a restart",
-        keys: vec![
+        doc: "what outlives a restart, and what other gateways go on with",
+        keys,
+    }
+}
+
+fn of_one_gateway() -> Vec<Key<State>> {
+    vec![
             key(
                 DIRECTORY,
                 OrEmpty(NewPath("/var/lib/coaps-gateway")),
@@ -85,8 +110,7 @@ pub(super) fn section() -> Section<State> {
                  within this time are accepted once more",
             )
             .because("each time costs a write for each session in use"),
-        ],
-    }
+    ]
 }
 
 /// The path of what may have to be created. A key that is pasted in its place has line breaks, and must not become a name.
@@ -153,8 +177,12 @@ pub(super) fn read(
             .find(|key| reader.is_set(key));
         if let Some(key) = set
             && !reader.is_wrong(DIRECTORY)
+            && state.group.url.is_none()
         {
-            reader.warn(key, "has no effect: state.directory is not set");
+            reader.warn(
+                key,
+                "has no effect: neither state.directory nor state.url is set",
+            );
         }
         return None;
     };
@@ -182,7 +210,11 @@ pub(super) fn read(
     })
 }
 
-fn of_variable(reader: &mut Reader, name: &str, environment: &Environment) -> Option<StoreKey> {
+pub(super) fn of_variable(
+    reader: &mut Reader,
+    name: &str,
+    environment: &Environment,
+) -> Option<StoreKey> {
     let value = environment.get(OsStr::new(name));
     let key = match value.map(|value| value.to_str()) {
         None => Err("the environment variable named here is not set".to_owned()),

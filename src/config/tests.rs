@@ -168,6 +168,9 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
         .replace("# directory =", "directory =")
         .replace("# key_file =", "key_file =")
         .replace("# key_env =", "key_env =")
+        .replace("# url =", "url =")
+        .replace("# ca_file =", "ca_file =")
+        .replace("# address =", "address =")
         .replace("# admin =", "admin =");
     let (mut seen, mut section) = (Vec::new(), "");
     for line in shipped.lines() {

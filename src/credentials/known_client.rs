@@ -66,6 +66,11 @@ impl KnownClient {
         bytes
     }
 
+    /// Its path, encoded, for who does not store that by itself. `None`: it has none, or that is too large.
+    pub(crate) fn encoded_path(&self) -> Option<Vec<u8>> {
+        self.verified.as_ref()?.path.encode()
+    }
+
     /// Decodes it. `None`: it is malformed, or its path is not kept any more.
     pub(crate) fn decode(bytes: &[u8], paths: &AuthorityPaths) -> Option<KnownClient> {
         let mut rest = bytes;

@@ -97,6 +97,8 @@ pub(crate) struct Push {
     number: u64,
     /// The present connection, or a lower bound of the next one. What was sent on a lower one can't be acknowledged.
     connection: ConnectionId,
+    /// Whether it is the present one. A lower bound must not rise without a connection: the next one would be below it.
+    is_connected: bool,
     rate: StartRate,
     /// Nothing is requested before this time.
     not_before: Option<Instant>,
@@ -119,6 +121,7 @@ impl Push {
             state: State::Idle,
             number: 0,
             connection: ConnectionId::OF_FORMER_PROCESS.next(),
+            is_connected: false,
             rate: StartRate::default(),
             not_before: None,
             late_until: None,
@@ -260,7 +263,9 @@ impl Push {
             Event::Interrupted(connection) => self.interrupted(connection),
             Event::Pushed(_, acknowledgement) => {
                 // It may come before the subscription is reported as granted, and after it has ended.
-                self.connection = self.connection.max(acknowledgement.connection);
+                if acknowledgement.connection >= self.connection {
+                    self.connected(acknowledgement.connection);
+                }
                 self.is_device_awake |= self.state != State::Idle;
                 Handled::default()
             }
@@ -279,7 +284,7 @@ impl Push {
         if self.state == State::Idle || is_former {
             return Handled::default();
         }
-        self.connection = connection;
+        self.connected(connection);
         self.state = State::Subscribed { since: now };
         self.is_device_awake = true;
         self.renew_at = None;
@@ -295,7 +300,8 @@ impl Push {
         if connection < self.connection {
             return Handled::default();
         }
-        self.connection = connection.next();
+        self.connected(connection);
+        self.disconnected();
         if self.state == State::Idle {
             return Handled::default();
         }
@@ -346,11 +352,26 @@ impl Push {
         self.close(context);
     }
 
+    fn connected(&mut self, connection: ConnectionId) {
+        (self.connection, self.is_connected) = (connection, true);
+    }
+
+    fn disconnected(&mut self) {
+        if std::mem::take(&mut self.is_connected) {
+            self.connection = self.connection.next();
+        }
+    }
+
+    /// Before which time nothing is requested, if there is one.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.not_before
+    }
+
     /// Ends the subscription, so that the next one is under the device's new token. Nothing that came under the former one
     /// can be acknowledged.
     pub(super) fn restart(&mut self, context: &mut Context<'_>) {
         self.close(context);
-        self.connection = self.connection.next();
+        self.disconnected();
         self.not_before = None;
         self.is_device_awake = true;
     }

@@ -70,6 +70,12 @@ impl<K: Ord> Recovery<K> {
         first
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// When [`pop_due`](Self::pop_due) has something.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next.map(|next| next.at)

@@ -162,6 +162,7 @@ pub(super) mod tests {
             path: Path {
                 remote: ([192, 0, 2, 1], 1).into(),
                 local: None,
+                via: None,
             },
             unproven: None,
             deadline: now,

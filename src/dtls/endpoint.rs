@@ -175,6 +175,34 @@ impl<T> Endpoint<T> {
         }
     }
 
+    /// Where a datagram belongs, as far as its first record shows. Nothing of it is authenticated.
+    pub fn find<'a>(&self, path: Path, datagram: &'a [u8]) -> Found<'a> {
+        if let Some(id) = self.connection_id(datagram) {
+            return match self.index.session_with(id) {
+                Some(session) => Found::Session(session),
+                None if self.index.handshake_with(id).is_some() => Found::Other,
+                None => Found::ConnectionId(id),
+            };
+        }
+        let half_open = self.index.half_open(path);
+        match (
+            record::classify(datagram),
+            self.index.established(path, &self.sessions),
+        ) {
+            // A handshake of the path may need it as well.
+            (DatagramKind::Protected, _) if half_open.proven.is_some() => Found::Other,
+            (DatagramKind::Protected, Some(session)) => Found::Session(session),
+            (DatagramKind::Protected, None) => Found::NoSession,
+            _ => Found::Other,
+        }
+    }
+
+    /// Handles a datagram for a session, however it was found: with [`receive`](Self::receive) it could be another's.
+    pub fn receive_in(&mut self, now: Instant, id: SessionId, path: Path, datagram: &[u8]) {
+        self.counters.datagrams_received += 1;
+        self.receive_established(now, path, id, datagram);
+    }
+
     /// The established session that a datagram is probably of. What it says is not authenticated.
     pub fn session_of(&self, path: Path, datagram: &[u8]) -> Option<SessionId> {
         match self.connection_id(datagram) {
@@ -382,6 +410,19 @@ impl<T> Endpoint<T> {
             self.arm(id);
         }
     }
+}
+
+/// Where a datagram belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// To this session.
+    Session(SessionId),
+    /// No session or handshake here has this connection ID.
+    ConnectionId(&'a [u8]),
+    /// It is a protected record without connection ID, and on its path is nothing.
+    NoSession,
+    /// To a handshake, or nowhere.
+    Other,
 }
 
 /// Sizes of [`Endpoint`]'s tables.

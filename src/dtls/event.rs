@@ -62,6 +62,8 @@ pub enum EndReason {
     Closed(&'static str),
     /// Sessions are stored, and no more record numbers were reserved for it: see [`Endpoint::set_send_end`](super::Endpoint::set_send_end).
     NotReserved,
+    /// Another gateway serves it.
+    ServedElsewhere,
     Failed(String),
 }
 
@@ -77,6 +79,7 @@ impl fmt::Display for EndReason {
             EndReason::NotReserved => f.write_str(
                 "no more record numbers could be reserved for it where sessions are stored",
             ),
+            EndReason::ServedElsewhere => f.write_str("another gateway serves it"),
             EndReason::Failed(reason) => write!(f, "failed: {reason}"),
         }
     }

@@ -13,10 +13,16 @@ use by_path::ByPath;
 use dtls_server::crypto::random::Random;
 use std::collections::HashMap;
 
-/// The node that a connection ID leads to. There is one node, until several gateways serve one fleet.
+/// The first byte of connection IDs, unless they are [made otherwise](Index::set_connection_ids): there it is the number of a gateway.
 const NODE: u8 = 0;
 /// Random connection IDs that are tried until one is free.
 const ATTEMPTS: usize = 16;
+
+/// Makes connection IDs in another form than this room's.
+pub trait MakeConnectionId: Send {
+    /// A connection ID. `None`: there are no random bytes.
+    fn make(&self, random: &mut dyn Random) -> Option<[u8; 8]>;
+}
 
 /// A connection ID of ours, filled with zeros behind its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,10 +46,10 @@ pub(super) struct HalfOpen {
 }
 
 /// All paths and connection IDs.
-#[derive(Debug)]
 pub(super) struct Index {
     /// Bytes of a connection ID; 0: there are none.
     length: usize,
+    maker: Option<Box<dyn MakeConnectionId>>,
     established: ByPath,
     half_open: HashMap<Path, HalfOpen>,
     /// Unproven handshakes by path and client random.
@@ -57,12 +63,21 @@ impl Index {
     pub(super) fn new(connection_id_length: u8) -> Index {
         Index {
             length: usize::from(connection_id_length),
+            maker: None,
             established: ByPath::default(),
             half_open: HashMap::new(),
             hellos: HashMap::new(),
             connection_ids: HashMap::new(),
             reserved: HashMap::new(),
         }
+    }
+
+    /// Connection IDs have eight bytes and are made by this from now on, if there are any.
+    pub(super) fn set_connection_ids(&mut self, maker: Box<dyn MakeConnectionId>) {
+        if self.length > 0 {
+            self.length = 8;
+        }
+        self.maker = Some(maker);
     }
 
     /// Bytes of a connection ID; 0: there are none.
@@ -77,10 +92,16 @@ impl Index {
             return Some(Vec::new());
         }
         (0..ATTEMPTS).find_map(|_| {
-            let mut bytes = vec![0; self.length];
-            let (node, rest) = bytes.split_first_mut()?;
-            *node = NODE;
-            random.fill(rest).ok()?;
+            let bytes = match &self.maker {
+                Some(maker) => maker.make(random)?.to_vec(),
+                None => {
+                    let mut bytes = vec![0; self.length];
+                    let (node, rest) = bytes.split_first_mut()?;
+                    *node = NODE;
+                    random.fill(rest).ok()?;
+                    bytes
+                }
+            };
             let id = ConnectionId::new(&bytes)?;
             let is_free =
                 !self.connection_ids.contains_key(&id) && !self.reserved.contains_key(&id);

@@ -5,6 +5,8 @@
 
 mod downlink;
 mod drain;
+mod following;
+mod group;
 mod moving;
 mod observations;
 mod packages;
@@ -29,6 +31,7 @@ use crate::dtls::{self, Endpoint, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
+use crate::group::Group;
 use crate::ota::PackageCache;
 use crate::quotas::in_flight::InFlight;
 use crate::quotas::turns::{Turn, Turns, WAITING_PER_TURN};
@@ -115,6 +118,8 @@ pub struct Core {
     state: Option<State>,
     /// What should be stored can't be: the store can't be opened.
     is_state_failing: bool,
+    /// The other gateways that can go on with sessions, if there are any.
+    group: Option<Box<Group>>,
     unix_time: UnixTime,
     latest_time: LatestTime,
     /// Reused between calls.
@@ -163,6 +168,7 @@ impl Core {
             tap: TapSender::default(),
             state: None,
             is_state_failing: false,
+            group: None,
             unix_time: UnixTime::since_unix_epoch(Duration::ZERO),
             latest_time: LatestTime::default(),
             outputs: Vec::new(),
@@ -218,6 +224,12 @@ impl Core {
     }
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if !self.receive_in_group(now, path, datagram) {
+            self.receive_in_endpoint(now, path, datagram);
+        }
+    }
+
+    fn receive_in_endpoint(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.tap.begin(now, datagram.len());
         self.sessions.dtls.receive(now, path, datagram);
         self.settle(now);
@@ -283,6 +295,7 @@ impl Core {
         self.continue_draining(now);
         self.settle(now);
         self.push_state(now);
+        self.continue_group(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next.
@@ -297,13 +310,20 @@ impl Core {
             self.turns.next_timeout(),
             self.ready.next_timeout(),
             self.state_timeout(),
+            self.group_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
     /// The next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.sessions.dtls.poll_transmit()
+        while let Some(transmit) = self.sessions.dtls.poll_transmit() {
+            if transmit.path.via.is_none() {
+                return Some(transmit);
+            }
+            self.send_by_another(transmit);
+        }
+        self.poll_group_transmit()
     }
 
     /// The next upstream call to make. [`complete`](Self::complete) must follow, once.
@@ -436,10 +456,11 @@ impl Core {
                 self.with_endpoint(now, session, |endpoint, context, outputs| {
                     endpoint.receive(now, bytes.into(), context, outputs);
                 });
-                self.resume_relay(now, session);
+                self.wake_relay(now, session);
             }
             dtls::Event::Ended { session, reason } => {
                 self.tallies.handshakes.ended(&reason);
+                self.member_ends(now, session);
                 self.give_up_calls(session);
                 self.tap.send(|| self.ended(session, &reason));
                 let is_draining = self.draining.is_active();
@@ -457,7 +478,8 @@ impl Core {
                     if is_draining {
                         self.draining.touched.push(session);
                     }
-                    self.row_ended(&peer);
+                    self.row_deleted(&peer);
+                    self.member_ended(now, session, &reason);
                     self.tallies.answers.session_ended(peer.open_requests());
                     self.journal.ended(&peer, &reason);
                 }
@@ -495,7 +517,7 @@ impl Core {
         let admission = self.sessions.admit(peer, self.review.registry_version());
         self.tap.send(|| self.established(session, path, version));
         self.make_room(admission);
-        self.row_changed(session);
+        self.session_changed(now, session);
         if let Some(device) = self.device_of(session) {
             self.renew_relay(now, &device);
         }

@@ -5,6 +5,7 @@
 //! delays the other.
 
 use super::core::{Core, DownlinkRequest};
+use super::group_io::GroupIo;
 use super::handle::{Command, SESSIONS_PER_ANSWER};
 use super::tap::Tap;
 use crate::calls::pushed::Pushed;
@@ -91,6 +92,8 @@ pub(crate) struct Driver<U> {
     paused_until: Option<Instant>,
     /// Datagrams that the kernel did not take: its buffer was full, or it had no route.
     unsent: u64,
+    /// How the store of the group and the other gateways are reached.
+    group: GroupIo,
 }
 
 impl<U: Upstream> Driver<U> {
@@ -100,6 +103,7 @@ impl<U: Upstream> Driver<U> {
         calls: Calls<U>,
         commands: mpsc::Receiver<Command>,
         pushed: mpsc::Receiver<Pushed>,
+        group: GroupIo,
     ) -> Driver<U> {
         let (completed, completions) = mpsc::channel(calls.most.max(1));
         Driver {
@@ -116,6 +120,7 @@ impl<U: Upstream> Driver<U> {
             socket_errors: Throttle::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
+            group,
         }
     }
 
@@ -161,6 +166,7 @@ impl<U: Upstream> Driver<U> {
                 Some(completion) = self.completions.recv() => self.complete(completion),
                 Some(pushed) = self.pushed.recv() => self.pushed(pushed),
                 Some(command) = self.commands.recv() => self.handle_command(command),
+                received = self.group.wait() => self.group.handle(now(), received, &mut self.core),
                 () = wait_until(timer.as_mut(), deadline) => {}
             }
             let now = now();
@@ -199,6 +205,7 @@ impl<U: Upstream> Driver<U> {
         };
         self.core.close_all(now());
         self.send_all();
+        self.stop_group().await;
         let stored = self.stop_storing();
         if !is_forced {
             // Nothing is received from them any more, so nothing must wait for the loop.
@@ -232,6 +239,42 @@ impl<U: Upstream> Driver<U> {
             match stopped {
                 Ok(stopped) => log::state::stopped(sessions, stopped),
                 Err(error) => error!("not all sessions are stored: {error}"),
+            }
+        }
+    }
+
+    /// Writes the last rows for other gateways, and lets them take over.
+    async fn stop_group(&mut self) {
+        let members = self.core.members();
+        if !self.group.is_on() {
+            return;
+        }
+        let until = now() + STORING;
+        self.core.begin_last_rows(now());
+        let mut is_written = self.wait_for_store(until).await;
+        self.core.release_members(now());
+        is_written &= self.wait_for_store(until).await;
+        self.group.stop().await;
+        log::group::stopped(members, is_written);
+    }
+
+    /// Waits until the store has replied to everything. `false`: it did not in time.
+    async fn wait_for_store(&mut self, until: Instant) -> bool {
+        let mut timer = pin!(tokio::time::sleep(STORING));
+        loop {
+            self.core.handle_timeout(now());
+            self.send_all();
+            if self.core.are_last_rows_written() {
+                return true;
+            }
+            if now() >= until {
+                return false;
+            }
+            let wanted = self.core.next_timeout();
+            let deadline = wanted.map_or(until, |wanted| wanted.min(until));
+            tokio::select! {
+                received = self.group.wait() => self.group.handle(now(), received, &mut self.core),
+                () = wait_until(timer.as_mut(), deadline) => {}
             }
         }
     }
@@ -280,6 +323,7 @@ impl<U: Upstream> Driver<U> {
                     let path = Path {
                         remote: received.remote,
                         local: received.local,
+                        via: None,
                     };
                     core.receive(now, path, received.datagram);
                 })?;
@@ -362,6 +406,7 @@ impl<U: Upstream> Driver<U> {
             let sent = self.udp.send(path.remote, path.local, &transmit.datagram);
             self.unsent += u64::from(!sent);
         }
+        self.group.send_all(now(), &mut self.core);
         while let Some(call) = self.core.poll_call() {
             let Some(call) = task::try_post(&*self.upstream, call, &self.completed) else {
                 is_posted = true;

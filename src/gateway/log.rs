@@ -1,4 +1,5 @@
 //! The gateway's log lines.
 
+pub(crate) mod group;
 pub(crate) mod journal;
 pub(crate) mod state;

@@ -9,6 +9,7 @@ use crate::gateway::stats::answers;
 use crate::gateway::stats::handshakes::Handshakes;
 use crate::gateway::stats::upstream_calls;
 use crate::gateway::stats::upstream_calls::CallKind;
+use crate::group::report::GroupReport;
 use crate::relay::table;
 use crate::state::report::Restored;
 use crate::upstream::{ConnectionStatus, MqttCounters};
@@ -46,6 +47,8 @@ pub struct Report {
     pub mqtt: Option<MqttCounters>,
     /// What is stored, with `state.directory`.
     pub stored: Option<StateReport>,
+    /// What is shared with other gateways, with `state.url`.
+    pub(crate) group: Option<GroupReport>,
     /// Calls to ThingsBoard that have ended, by kind.
     pub upstream: [(CallKind, upstream_calls::Ended); CallKind::ALL.len()],
     /// Each bound that a key sets, and how much of it is used.

@@ -10,7 +10,9 @@ use crate::device::Registry;
 use crate::downlink::Form;
 use crate::dtls;
 use crate::gateway::driver::{self, Calls, Driver, End, Shutdown};
+use crate::gateway::group_io::{GroupError, GroupIo};
 use crate::gateway::log;
+use crate::group::{self, Group};
 use crate::ota;
 use crate::state;
 use crate::udp::Udp;
@@ -27,6 +29,9 @@ use tracing::info;
 
 /// ThingsBoard, whose MQTT form gives the loop what it receives.
 pub(crate) type UpstreamServer = Server<Pushed>;
+
+/// How long the store keeps a session longer than a gateway would.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 
 /// What ThingsBoard has pushed that may wait for the loop. Connections wait while it is full.
 const PUSHED: usize = 256;
@@ -51,6 +56,17 @@ pub enum StartError {
     StateKey(KeyError),
     #[error("state.directory: {0}")]
     State(OpenError),
+    /// The UDP address for other gateways can't be bound.
+    #[error(
+        "state.listen: UDP {address} can't be bound: {error}{}",
+        bind_advice(error, "ss -lunp", "")
+    )]
+    GroupBind {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("state.url: {0}")]
+    GroupStore(replicas_redis::StartError),
     #[error("the operating system gives no random numbers")]
     Random,
 }
@@ -90,6 +106,8 @@ pub struct Parts {
     pub upstream: upstream::Settings,
     /// Where sessions are stored. `None`: they end with the process.
     pub state: Option<state::settings::Settings>,
+    /// Where sessions are shared with other gateways. `None`: with none.
+    pub group: Option<group::settings::Settings>,
     pub settings: Settings,
     /// The time limit of draining.
     pub drain: Duration,
@@ -141,9 +159,13 @@ impl Gateway {
                 seed,
             )
         };
-        let core = match &parts.state {
+        let mut core = match &parts.state {
             Some(state) => with_store(new, state)?,
             None => new(),
+        };
+        let group = match parts.group {
+            Some(group) => join(&mut core, group, settings.dtls.session_idle)?,
+            None => GroupIo::none(),
         };
         info!(%address, devices, "listening for CoAPs");
         let (handle, commands) = handle::channel();
@@ -161,6 +183,7 @@ impl Gateway {
             },
             commands,
             received,
+            group,
         );
         Ok(Gateway {
             driver,
@@ -242,6 +265,39 @@ fn with_store(
         }
         Err(error) => Ok(without(&error)),
     }
+}
+
+/// Makes the core one of a group. The store need not be there yet.
+fn join(
+    core: &mut Core,
+    settings: group::settings::Settings,
+    session_idle: Duration,
+) -> Result<GroupIo, StartError> {
+    let wanted = settings.listen;
+    let mut server = settings.server;
+    // A session is ended by a gateway before the store drops it.
+    server.ttl = session_idle.saturating_add(EXPIRY_MARGIN);
+    let started = GroupIo::start(wanted, server);
+    let (io, listen) = started.map_err(|error| match error {
+        GroupError::Bind(error) => StartError::GroupBind {
+            address: wanted,
+            error,
+        },
+        GroupError::Store(error) => StartError::GroupStore(error),
+    })?;
+    let address = settings.address.unwrap_or(listen);
+    let mut instance = [0; 16];
+    aws_lc_rs::rand::fill(&mut instance).map_err(|_| StartError::Random)?;
+    let parameters = group::Parameters {
+        secret: settings.secret,
+        instance: replicas::Instance(instance),
+        address,
+        window: settings.window,
+    };
+    let joined = Group::new(driver::now(), parameters);
+    core.join(joined.ok_or(StartError::Random)?);
+    log::group::joined(listen, address);
+    Ok(io)
 }
 
 /// Message IDs and retransmission times must differ from one start to the next (RFC 7252 §4.4).

@@ -118,6 +118,12 @@ impl Sessions {
         longest_silent.map_or(Admission::Alone, Admission::Displaces)
     }
 
+    /// The device of this name, if it has a session.
+    pub(crate) fn device_named(&self, name: &str) -> Option<&Arc<Device>> {
+        let session = self.by_device.get(name)?.as_slice().first()?;
+        self.get(*session)?.device.as_ref()
+    }
+
     /// Removes the session from its device's index.
     fn remove_from_index(&mut self, session: SessionId, host: IpAddr, device: Option<&Device>) {
         let Some(device) = device else {
@@ -267,9 +273,15 @@ impl Sessions {
         self.timers.next()
     }
 
-    /// Whether there is no session but stored ones.
-    pub(crate) fn are_stored(&self) -> bool {
-        self.count == self.stored
+    /// Sessions that have no row in the store of this process.
+    pub(crate) fn without_row(&self) -> usize {
+        self.count.saturating_sub(self.stored)
+    }
+
+    /// The sessions of a device, oldest first.
+    pub(crate) fn of_device(&self, name: &str) -> &[SessionId] {
+        let sessions = self.by_device.get(name);
+        sessions.map_or(&[], |sessions| sessions.as_slice())
     }
 
     /// Sessions that are stored.

@@ -161,6 +161,7 @@ mod tests {
         Path {
             remote: SocketAddr::from(([10, 0, 0, 1], port)),
             local: None,
+            via: None,
         }
     }
 

@@ -94,6 +94,14 @@ impl AttributeObservation {
         restored
     }
 
+    /// Goes on with a restored observation as well, as there is none. Its downlink is still closed.
+    pub(crate) fn adopt(&mut self, restored: AttributeObservation) {
+        self.observer = restored.observer;
+        self.shared = restored.shared;
+        self.in_flight = None;
+        self.is_empty_unconfirmed = false;
+    }
+
     /// What the device may have of the attributes, if that takes no more bytes than this.
     pub(crate) fn export(&self, limit: usize) -> Option<Vec<u8>> {
         self.shared.export(limit)
@@ -210,6 +218,26 @@ impl AttributeObservation {
     pub(crate) fn resume(&mut self, now: Instant) {
         self.notify_after_read = true;
         self.resync.schedule(now);
+    }
+
+    /// Another gateway may follow the device: closes the downlink, and requests nothing until
+    /// [`resume_following`](Self::resume_following).
+    pub(crate) fn pause_following(&mut self, context: &mut RelayContext<'_>) {
+        self.abort_downlink(context);
+        self.resync.cancel();
+        self.shared.read_failed();
+    }
+
+    /// This gateway follows the live device from now on: its downlink begins at this time, and a read shows what has changed.
+    pub(crate) fn resume_following(&mut self, begin: Instant) {
+        self.notify_after_read = true;
+        self.downlink.hold(begin);
+        self.resync.schedule(begin + SETTLE);
+    }
+
+    /// The number of the read in flight, or of the one that waits to begin.
+    pub(crate) fn read_in_flight(&self) -> Option<u64> {
+        self.resync.in_flight()
     }
 
     /// A request of the device was answered.

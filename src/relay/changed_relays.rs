@@ -25,12 +25,23 @@ impl ChangedRelays {
 
     /// Removes the first.
     pub(super) fn pop(&mut self) -> Option<Arc<str>> {
-        let device = self.order.pop_front()?;
-        self.members.remove(&device);
-        Some(device)
+        while let Some(device) = self.order.pop_front() {
+            if self.members.remove(&device) {
+                return Some(device);
+            }
+        }
+        None
+    }
+
+    /// Removes a device. Its place in the order stays until it is first.
+    pub(super) fn remove(&mut self, device: &str) {
+        self.members.remove(device);
+        if self.members.is_empty() {
+            self.order.clear();
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.members.len()
     }
 }

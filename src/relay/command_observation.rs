@@ -68,6 +68,12 @@ impl CommandObservation {
         restored
     }
 
+    /// Goes on with a restored observation as well, as there is none. Its downlink is still closed.
+    pub(crate) fn adopt(&mut self, restored: CommandObservation) {
+        self.observer = restored.observer;
+        self.queue.adopt(restored.queue);
+    }
+
     /// Its commands, those that fit so many bytes, if there are any.
     pub(crate) fn export(&self, times: Times, limit: usize) -> Option<Vec<u8>> {
         self.queue.export(times, limit)
@@ -173,6 +179,13 @@ impl CommandObservation {
     /// Requests nothing until [`device_awake`](Self::device_awake). What comes nevertheless is queued.
     pub(crate) fn pause(&mut self) {
         self.downlink.pause();
+    }
+
+    /// This gateway follows the live device from now on: its downlink begins at this time. Nothing showed meanwhile whether
+    /// ThingsBoard restarted.
+    pub(crate) fn resume_following(&mut self, begin: Instant) {
+        self.downlink.hold(begin);
+        self.queue.may_have_restarted(begin);
     }
 
     /// The endpoint has given up the notification in flight. Returns since when it had it.
@@ -386,8 +399,8 @@ impl CommandObservation {
         }
     }
 
-    /// Drops expired commands, opens the downlink if it is due, then notifies the first command.
-    pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+    /// Drops expired commands.
+    pub(crate) fn remove_expired(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let expired = self.queue.remove_expired(now);
         if expired > 0 {
             // The first has waited longest, so the one in flight is among them.
@@ -395,6 +408,11 @@ impl CommandObservation {
             self.in_flight = None;
             self.end_replaced(context);
         }
+    }
+
+    /// Drops expired commands, opens the downlink if it is due, then notifies the first command.
+    pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        self.remove_expired(now, context);
         let observer = self.observer.as_ref().filter(|observer| observer.is_live());
         let observation = observer.map(|observer| observer.observation);
         let is_wanted = observation.is_some() && self.has_room();
@@ -446,13 +464,18 @@ impl CommandObservation {
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
     pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
-        let expiry = self.queue.next_timeout();
+        let expiry = self.next_expiry();
         let is_live = self.observer.as_ref().is_some_and(Observer::is_live);
         let is_wanted = is_live && self.has_room();
         let downlink = self.downlink.next_timeout(mode).filter(|_| is_wanted);
         let renewal = self.downlink.next_renewal();
         let renewal = renewal.filter(|_| is_live && self.may_renew(mode));
         [expiry, downlink, renewal].into_iter().flatten().min()
+    }
+
+    /// When [`remove_expired`](Self::remove_expired) has something to do.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.queue.next_timeout()
     }
 
     /// What the queued commands cost, in bytes.

@@ -2,6 +2,7 @@
 
 mod downlinks;
 mod export;
+mod following;
 mod parking;
 
 use super::Settings;
@@ -29,15 +30,19 @@ pub(crate) struct DeviceRelay {
     commands: CommandObservation,
     /// Another one after each change of an observation.
     revision: u32,
+    /// Another gateway may follow the device.
+    is_paused: bool,
 }
 
 impl DeviceRelay {
-    pub(crate) fn new(device: Arc<Device>, form: Form) -> DeviceRelay {
+    /// `is_paused`: another gateway may follow the device.
+    pub(crate) fn new(device: Arc<Device>, form: Form, is_paused: bool) -> DeviceRelay {
         DeviceRelay {
             device,
             attributes: AttributeObservation::new(form),
             commands: CommandObservation::new(form),
             revision: 0,
+            is_paused,
         }
     }
 
@@ -318,6 +323,9 @@ impl DeviceRelay {
 
     /// Does what has become due. To be called after every other event, and at [`next_timeout`](Self::next_timeout).
     pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        if self.is_paused {
+            return self.commands.remove_expired(now, context);
+        }
         let settings = context.settings;
         if let Some(session) = self.silent_session(now, Kind::Attributes, context) {
             match settings.attributes {
@@ -352,6 +360,9 @@ impl DeviceRelay {
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
     pub(crate) fn next_timeout(&self, settings: &Settings) -> Option<Instant> {
+        if self.is_paused {
+            return self.commands.next_expiry();
+        }
         let pinged = self.commands.observer();
         let pinged = pinged.filter(|_| settings.rpc == Mode::WhileLive);
         let liveness = [self.attributes.observer(), pinged]

@@ -153,11 +153,7 @@ pub(super) fn get_count(from: &mut &[u8], most: usize) -> Result<usize, RestoreE
 
 /// The next bytes.
 pub(super) fn take<'a>(from: &mut &'a [u8], length: usize) -> Result<&'a [u8], RestoreError> {
-    let (taken, rest) = from
-        .split_at_checked(length)
-        .ok_or(RestoreError::Malformed)?;
-    *from = rest;
-    Ok(taken)
+    from.split_off(..length).ok_or(RestoreError::Malformed)
 }
 
 /// The next bytes, as many as the array has.

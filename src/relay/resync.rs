@@ -109,7 +109,15 @@ impl Resync {
     }
 
     pub(crate) fn is_in_flight(&self) -> bool {
-        matches!(self.state, State::InFlight { .. })
+        self.in_flight().is_some()
+    }
+
+    /// The number of the read in flight.
+    pub(crate) fn in_flight(&self) -> Option<u64> {
+        match self.state {
+            State::InFlight { number, .. } => Some(number),
+            State::Idle | State::Due(_) => None,
+        }
     }
 
     /// Unschedules the next read. One in flight goes on.

@@ -1,6 +1,7 @@
 //! The relays of all devices: looked up by device, their timers, and the bounds `relay.max_polls` and `relay.bytes`.
 
 mod export;
+mod following;
 
 use super::Settings;
 use super::byte_budget::ByteBudget;
@@ -11,7 +12,7 @@ use crate::downlink::{Form, Kind, Mode, Pacing, Recovery};
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
 use crate::upstream::Error;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -97,6 +98,8 @@ pub(crate) struct RelayTable {
     random: fastrand::Rng,
     relays: HashMap<RelayId, Entry>,
     by_name: HashMap<Arc<str>, RelayId>,
+    /// Devices that another gateway may follow, with a relay here or without.
+    paused: HashSet<Arc<str>>,
     timers: Timers<RelayId>,
     recovery: Recovery<RelayId>,
     last_id: u64,
@@ -126,6 +129,7 @@ impl RelayTable {
             random: fastrand::Rng::with_seed(seed),
             relays: HashMap::new(),
             by_name: HashMap::new(),
+            paused: HashSet::new(),
             timers: Timers::default(),
             recovery: Recovery::default(),
             last_id: 0,
@@ -149,7 +153,8 @@ impl RelayTable {
         if let Some(id) = self.find(&device.name) {
             return id;
         }
-        self.add(DeviceRelay::new(device.clone(), self.form))
+        let is_paused = self.is_paused(&device.name);
+        self.add(DeviceRelay::new(device.clone(), self.form, is_paused))
     }
 
     /// Adds the relay of a device that has none.
@@ -285,13 +290,24 @@ impl RelayTable {
                 self.timers.arm(id, &mut entry.timer, at);
                 return;
             }
-            self.timers.disarm(id, &mut entry.timer);
-            self.recovery.set_waiting(id, false);
-            self.by_name.remove(&entry.relay.device.name);
-            self.relays.remove(&id);
+            self.remove(id);
         } else if let Some(at) = entry.relay.next_timeout(&self.settings) {
             self.timers.arm(id, &mut entry.timer, at);
         }
+    }
+
+    /// Removes a relay, and what it counts for.
+    fn remove(&mut self, id: RelayId) {
+        let Some(mut entry) = self.relays.remove(&id) else {
+            return;
+        };
+        self.timers.disarm(id, &mut entry.timer);
+        self.recovery.set_waiting(id, false);
+        self.by_name.remove(&entry.relay.device.name);
+        self.downlinks = self.downlinks.saturating_sub(entry.downlinks);
+        self.budget.replace(entry.bytes, 0);
+        self.counts
+            .replace(entry.counts, ObservationCounts::default());
     }
 
     /// What a relay wants done next.
@@ -358,6 +374,11 @@ impl RelayTable {
             relays: self.relays.len(),
             names: self.by_name.len(),
             timers: self.timers.len(),
+            paused: self.paused.len(),
+            waiting: self.recovery.waiting(),
+            effects: self.effects.len(),
+            changed: self.changed.len(),
+            counts: self.counts,
             downlinks: self.downlinks,
             bytes: self.budget.held(),
             bytes_found: relays().map(DeviceRelay::bytes).sum(),
@@ -376,6 +397,13 @@ pub(crate) struct Load {
     pub(crate) relays: usize,
     pub(crate) names: usize,
     pub(crate) timers: usize,
+    /// Devices that another gateway may follow.
+    pub(crate) paused: usize,
+    /// Relays that wait for ThingsBoard to answer again.
+    pub(crate) waiting: usize,
+    pub(crate) effects: usize,
+    pub(crate) changed: usize,
+    pub(crate) counts: ObservationCounts,
     pub(crate) downlinks: usize,
     pub(crate) bytes: usize,
     pub(crate) bytes_found: usize,

@@ -4,6 +4,7 @@ mod attribute_observation;
 mod command_observation;
 mod export;
 mod export_random;
+mod following;
 mod liveness;
 mod push;
 mod push_random;
@@ -85,7 +86,7 @@ impl World {
             settings,
             form,
             pacing: Pacing::new(settings.poll_timeout),
-            relay: DeviceRelay::new(device, form),
+            relay: DeviceRelay::new(device, form, false),
             counters: Counters::default(),
             last_received: now,
             largest_payload: 1000,
@@ -140,6 +141,7 @@ impl World {
         let context = RestoreContext {
             times: self.times(),
             form,
+            is_paused: false,
             settings: &self.settings,
             pacing: &mut self.pacing,
             random: &mut || 0.5,
@@ -147,7 +149,7 @@ impl World {
         let session_of = |number, _| Some(SessionId(number));
         self.relay = match export {
             Some(export) => DeviceRelay::restore(device, export, &session_of, context).unwrap(),
-            None => DeviceRelay::new(device, form),
+            None => DeviceRelay::new(device, form, false),
         };
     }
 

@@ -13,6 +13,7 @@ mod commands;
 mod displaced;
 mod every_moment;
 mod fleet;
+mod following;
 mod on_uplink;
 mod posts;
 mod random_runs;

@@ -222,6 +222,12 @@ impl Platform {
         self.downlink.subscriptions(device)
     }
 
+    /// Open polls of a device.
+    pub(super) fn polls_of(&self, device: &str) -> usize {
+        let counts = self.downlink.subscriptions(device);
+        counts.attributes.open + counts.rpc.open
+    }
+
     pub(super) fn open_polls(&self) -> usize {
         self.polls.len()
     }

@@ -54,6 +54,7 @@ fn path(port: u16) -> Path {
     Path {
         remote: ([10, 0, 0, 1], port).into(),
         local: None,
+        via: None,
     }
 }
 

@@ -80,6 +80,7 @@ mod tests {
         let path = |port| Path {
             remote: ([192, 0, 2, 1], port).into(),
             local: None,
+            via: None,
         };
         let mut kept = Kept::new(1);
         assert!(kept.is_outdated(&path(1), 0));

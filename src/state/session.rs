@@ -5,7 +5,6 @@ use crate::credentials::{AuthorityPaths, KnownClient};
 use crate::dtls::{Association, Path};
 use coap::RemoteEndpoint;
 use state_store::session_row::{SectionTooLong, SessionRow, SessionWindow};
-use state_store::{SendNumbers, StoredSession};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -21,7 +20,7 @@ pub(crate) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// The row. `is_final`: nothing is received or sent after it.
+    /// The row. `extent`: of its endpoint.
     ///
     /// # Errors
     /// It is too long to be stored.
@@ -29,11 +28,11 @@ impl Session<'_> {
         &self,
         now: Instant,
         clock: &Clock,
-        is_final: bool,
+        extent: coap::Extent,
     ) -> Result<Zeroizing<Vec<u8>>, SectionTooLong> {
         // When it was exported, and the export.
         let mut coap = clock.seconds(now).0.to_be_bytes().to_vec();
-        coap.extend(self.endpoint.export(now, is_final));
+        coap.extend(self.endpoint.export(now, extent));
         SessionRow {
             remote: self.path.remote,
             local: self.path.local,
@@ -60,10 +59,17 @@ pub(crate) fn window(
     .encode()
 }
 
+/// What is stored of a session.
+pub(crate) struct Stored<'a> {
+    pub(crate) row: &'a [u8],
+    /// What is beside the row, if anything was written since.
+    pub(crate) window: Option<&'a [u8]>,
+    /// The number that it may use next.
+    pub(crate) first_send_number: u64,
+}
+
 /// A session as it was stored.
 pub(crate) struct Restorable {
-    pub(crate) key: u32,
-    pub(crate) numbers: SendNumbers,
     pub(crate) path: Path,
     pub(crate) association: Association,
     pub(crate) client: KnownClient,
@@ -80,14 +86,14 @@ impl Restorable {
     pub(crate) fn read(
         clock: &Clock,
         now: Instant,
-        stored: StoredSession,
+        stored: &Stored<'_>,
         paths: &AuthorityPaths,
     ) -> Option<Restorable> {
-        let row = SessionRow::decode(&stored.row).ok()?;
+        let row = SessionRow::decode(stored.row).ok()?;
         let mut association =
             Association::restore(row.association, stored.first_send_number).ok()?;
         let mut last_received = Seconds(row.last_received);
-        if let Some(window) = &stored.window {
+        if let Some(window) = stored.window {
             let window = SessionWindow::decode(window).ok()?;
             association
                 .renew_receive_window(&window.receive_window)
@@ -97,11 +103,10 @@ impl Restorable {
         let (exported, coap) = row.coap.split_first_chunk()?;
         let exported = clock.since(Seconds(u32::from_be_bytes(*exported)));
         Some(Restorable {
-            key: u32::try_from(stored.key).ok()?,
-            numbers: stored.numbers,
             path: Path {
                 remote: row.remote,
                 local: row.local,
+                via: None,
             },
             association,
             client: KnownClient::decode(row.client, paths)?,

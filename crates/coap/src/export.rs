@@ -1,7 +1,7 @@
 //! Endpoints as bytes, so that their sessions outlive the process.
 //!
 //! ```text
-//!  endpoint:  format (1) ‖ flags (1) ‖ Message IDs ‖ observations, if there were any ‖ messages, if it is final
+//!  endpoint:  format (1) ‖ flags (1) ‖ Message IDs ‖ first number of unknown tokens (3), if it is not 0 ‖ observations, if there were any ‖ messages, if they are exported
 //!  Message IDs:  the last (2) ‖ if one was used lately: of each eighth its age (1 each)
 //!  observations:  next id (4) ‖ ended (1), each: token ‖ sequence number (3)
 //!                 ‖ relations (1), each: id (4) ‖ token ‖ flags (1) ‖ age (4) ‖ registered by (6) ‖ sequence number (3)
@@ -15,10 +15,12 @@
 //! is repeated. Messages are known again only to an endpoint whose [`Bodies`](crate::Bodies) have the same seed.
 //!
 //! An export that is not the endpoint's last knows nothing of what was sent after it. An endpoint out of such an export skips
-//! [Message IDs](MESSAGE_IDS_SKIPPED) and [sequence numbers](SEQUENCE_NUMBERS_SKIPPED), since neither may be used twice.
+//! [Message IDs](MESSAGE_IDS_SKIPPED) and [sequence numbers](SEQUENCE_NUMBERS_SKIPPED), since neither may be used twice. So do
+//! tokens that it does not know: one may have been registered after the export, and its client ignores lower numbers.
 
 use crate::deduplication::MessageKey;
 use crate::message::Token;
+use crate::observe::relation::SEQUENCE_MASK;
 use bytes::{Buf, BufMut, TryGetError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,17 @@ pub(crate) const MESSAGE_IDS_SKIPPED: u16 = 1 << 13;
 /// Sequence numbers that are skipped in the same case. A client takes a number for newer that is up to 2^23 higher (RFC 7641
 /// §3.4), and there are not enough Message IDs for as many notifications in less than four minutes.
 pub(crate) const SEQUENCE_NUMBERS_SKIPPED: u32 = 1 << 16;
+
+/// What of an endpoint is exported, and whether it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// It goes on. The messages that it remembers for deduplication are left out.
+    Running,
+    /// It goes on. The messages that it remembers are there, so that none of them is processed again.
+    WithMessages,
+    /// It ends: nothing is sent after this. The messages are there.
+    Final,
+}
 
 /// Why an endpoint was not restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +91,15 @@ impl Restored {
         // There may be no such time; then it is no longer ago than this clock knows.
         self.now.checked_sub(ago).unwrap_or(self.now)
     }
+
+    /// A sequence number that is above what was used since this one was the next.
+    pub(crate) fn above(self, number: u32) -> u32 {
+        let skipped = match self.sent_since {
+            true => SEQUENCE_NUMBERS_SKIPPED,
+            false => 0,
+        };
+        number.wrapping_add(skipped) & SEQUENCE_MASK
+    }
 }
 
 /// The seconds from `at` to `now`, rounded down: what is restored is never older than it was.
@@ -109,11 +131,20 @@ pub(crate) fn get_message(from: &mut &[u8]) -> Result<MessageKey, RestoreError> 
     })
 }
 
+pub(crate) fn put_sequence_number(out: &mut Vec<u8>, number: u32) {
+    out.put_uint(u64::from(number), 3);
+}
+
+/// The next sequence number, which was not used.
+pub(crate) fn get_sequence_number(
+    restored: Restored,
+    from: &mut &[u8],
+) -> Result<u32, RestoreError> {
+    let number = u32::try_from(from.try_get_uint(3)?).map_err(|_| RestoreError::Malformed)?;
+    Ok(restored.above(number))
+}
+
 /// The next bytes.
 pub(crate) fn take<'a>(from: &mut &'a [u8], length: usize) -> Result<&'a [u8], RestoreError> {
-    let (taken, rest) = from
-        .split_at_checked(length)
-        .ok_or(RestoreError::Malformed)?;
-    *from = rest;
-    Ok(taken)
+    from.split_off(..length).ok_or(RestoreError::Malformed)
 }

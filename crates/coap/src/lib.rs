@@ -179,7 +179,7 @@ pub use counters::Counters;
 pub use deduplication::EXCHANGE_LIFETIME;
 pub use evictable::Holder;
 pub use exchange::ExchangeId;
-pub use export::RestoreError;
+pub use export::{Extent, RestoreError};
 pub use message::{Message, Token, Type, Undecodable};
 pub use observe::relation::{Notification, ObservationId};
 pub use parameters::Parameters;

@@ -73,13 +73,15 @@ impl Observations {
     }
 
     /// Adds a relation, or renews the one with this token; `None` if there are too many.
-    /// RFC 7641 §4.1: a token identifies one relation, however often it is registered.
+    /// RFC 7641 §4.1: a token identifies one relation, however often it is registered. `unused_number`: the first
+    /// sequence number of a token of which nothing is known.
     pub(crate) fn register(
         &mut self,
         now: Instant,
         token: Token,
         confirmable: bool,
         message: MessageKey,
+        unused_number: u32,
     ) -> Option<ObservationId> {
         let mut relations = self.relations.iter_mut();
         if let Some(relation) = relations.find(|one| one.token() == token) {
@@ -93,7 +95,8 @@ impl Observations {
         let id = ObservationId(history.next_id);
         history.next_id = history.next_id.wrapping_add(1);
         // §4.4: greater than all that the client was sent with this token.
-        let first_number = history.ended.number_after(token).unwrap_or(0);
+        let first_number = history.ended.number_after(token);
+        let first_number = first_number.unwrap_or(unused_number);
         let relation = Relation::new(now, id, token, confirmable, message, first_number);
         self.relations.push(relation);
         Some(id)

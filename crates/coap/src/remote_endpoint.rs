@@ -105,6 +105,9 @@ pub struct Context<'a> {
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
     next_exchange: u32,
+    /// The first sequence number of a token of which nothing is known: above what an unknown relation may have had after an
+    /// export that this endpoint is out of.
+    unused_number: u32,
     deduplication: Deduplication,
     exchanges: Few<Exchange>,
     /// Boxed, because most endpoints never have one.
@@ -123,6 +126,7 @@ impl RemoteEndpoint {
         RemoteEndpoint {
             message_ids: MessageIds::new(first_message_id),
             next_exchange: 0,
+            unused_number: 0,
             deduplication: Deduplication::default(),
             exchanges: Few::default(),
             queue: None,

@@ -100,6 +100,7 @@ fn path(index: u32) -> Path {
     Path {
         remote: SocketAddr::from((address, 40_000)),
         local: Some(Ipv4Addr::LOCALHOST.into()),
+        via: None,
     }
 }
 

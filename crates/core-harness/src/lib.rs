@@ -75,6 +75,7 @@ impl Pair {
             path: Path {
                 remote: SocketAddr::from(([127, 0, 0, 1], 40_000)),
                 local: None,
+                via: None,
             },
             now,
             image: Bytes::from(vec![7; Pair::BLOCKS * 1024]),

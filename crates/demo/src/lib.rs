@@ -259,6 +259,7 @@ fn parts(
             alive_for: settings.relay.alive_for,
         },
         state,
+        group: None,
         settings,
         drain,
         workers: tokio::runtime::Handle::current(),

@@ -157,6 +157,11 @@ impl Association {
         self.send_end = first_not_reserved;
     }
 
+    /// Leaves out the numbers below this one: another block is reserved, and not the one that follows.
+    pub fn skip_to(&mut self, send_number: u64) {
+        self.send_number = self.send_number.max(send_number);
+    }
+
     /// The most bytes of content in a record that is sent.
     #[must_use]
     pub fn max_content(&self) -> usize {

@@ -100,7 +100,9 @@ impl StoreKey {
         }
     }
 
-    pub(crate) const fn bytes(&self) -> &[u8; LENGTH] {
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; LENGTH] {
         &self.0
     }
 

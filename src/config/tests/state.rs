@@ -20,7 +20,7 @@ fn without_a_directory_nothing_is_stored_and_other_keys_have_no_effect() {
         assert!(place.load(&text, &[]).unwrap().0.state.is_none());
         let warnings = warnings(&place, &text).join("\n");
         assert!(
-            warnings.contains("has no effect: state.directory is not set"),
+            warnings.contains("has no effect: neither state.directory nor state.url is set"),
             "{line}: {warnings}"
         );
     }

@@ -25,7 +25,7 @@ pub(super) const MAX_ENCODED: usize = 64 * 1024;
 
 impl AuthorityPath {
     /// Encodes it. `None`: it has more than [`MAX_ENCODED`] bytes.
-    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+    pub(in crate::credentials) fn encode(&self) -> Option<Vec<u8>> {
         let path = &self.verified;
         let mut body = vec![u8::try_from(path.intermediates.len()).ok()?];
         for intermediate in &path.intermediates {

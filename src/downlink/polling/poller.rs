@@ -228,6 +228,11 @@ impl Poller {
         self.not_before = self.not_before.max(Some(until));
     }
 
+    /// Before which time no poll is opened, if there is one.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.not_before
+    }
+
     /// Takes back [`hold`](Self::hold), unless polls fail.
     pub(crate) fn release(&mut self) {
         if self.failures == 0 {

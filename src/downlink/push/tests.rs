@@ -317,6 +317,17 @@ fn another_token_ends_the_subscription_and_begins_another() {
 }
 
 #[test]
+fn a_token_that_is_replaced_again_and_again_is_subscribed_for_on_the_next_connection() {
+    let mut world = World::commands().subscribed();
+    for _ in 0..3 {
+        world.with(|push, context| push.restart(context));
+    }
+    let number = world.push.number;
+    assert_ne!(world.event(Event::Subscribed(number, SECOND_ONE)), NOTHING);
+    assert!(world.push.is_subscribed());
+}
+
+#[test]
 fn after_a_refusal_that_ends_no_observation_it_waits_a_minute() {
     let mut world = World::commands();
     world.advance();

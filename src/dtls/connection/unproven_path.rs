@@ -196,6 +196,7 @@ mod tests {
         let proven = Path {
             remote: ([192, 0, 2, 1], 1).into(),
             local: None,
+            via: None,
         };
         UnprovenPath::new(proven, knows_routability)
     }

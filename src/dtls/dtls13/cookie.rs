@@ -129,6 +129,7 @@ mod tests {
         Path {
             remote: SocketAddr::from(([192, 0, 2, last], port)),
             local: local.map(|last| IpAddr::from([198, 51, 100, last])),
+            via: None,
         }
     }
 

@@ -66,6 +66,15 @@ impl<T> Endpoint<T> {
             return;
         };
         let from = std::mem::replace(&mut connection.path, path);
+        if from.canonical_remote() == path.canonical_remote() {
+            // The client is where it was: what has changed is by which of our addresses, or by which gateway, it sends.
+            self.index
+                .move_session(from, path, id, keeps, &self.sessions);
+            if let Some(connection) = self.sessions.get_mut(id) {
+                self.used.push(id, connection);
+            }
+            return;
+        }
         let mut returned = None;
         connection.unproven = match connection.unproven.take() {
             // It is back where it was.

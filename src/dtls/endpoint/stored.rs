@@ -8,12 +8,14 @@ use super::Endpoint;
 use crate::credentials::{AuthorityPaths, CertificateError, KnownClient, Period, Verified};
 use crate::device::CertificateId;
 use crate::dtls::connection::{CertificateTag, Connection, Engine};
+use crate::dtls::index::MakeConnectionId;
 use crate::dtls::path::{Path, SessionId};
 use crate::dtls::{EndReason, Event, Versions};
 use crate::timers::Slot;
 use dtls_server::association::Association;
 use dtls_server::config::ExtendedMasterSecret;
 use rustls_pki_types::UnixTime;
+use std::ops::Range;
 use std::time::Instant;
 
 /// A session of DTLS 1.2, to store it.
@@ -93,6 +95,36 @@ impl<T> Endpoint<T> {
         {
             association.set_send_end(first_not_reserved);
         }
+    }
+
+    /// Sets the record numbers that a session may use: those below `end`, or from now on those of another block. Nothing happens in
+    /// DTLS 1.3.
+    pub fn set_send_numbers(&mut self, id: SessionId, end: u64, next_block: Option<Range<u64>>) {
+        if let Some(connection) = self.sessions.get_mut(id)
+            && let Engine::Dtls12(association) = &mut connection.engine
+        {
+            let end = match next_block {
+                // What is left of the first block is less than it costs to keep both.
+                Some(block) => {
+                    association.skip_to(block.start);
+                    block.end
+                }
+                None => end,
+            };
+            association.set_send_end(end);
+        }
+    }
+
+    /// Connection IDs are made by this from now on: gateways of one group recognise those of one another. Without connection IDs
+    /// ([`Parameters::connection_id`](crate::dtls::Parameters::connection_id) is 0) nothing changes.
+    pub fn set_connection_ids(&mut self, maker: Box<dyn MakeConnectionId>) {
+        self.index.set_connection_ids(maker);
+    }
+
+    /// Ends a session without a word to its client: another gateway serves it. It can't be resumed here.
+    pub fn forget(&mut self, id: SessionId) {
+        self.forget_resumption(id);
+        self.end(id, EndReason::ServedElsewhere);
     }
 
     /// When a session ends without application data from its client.

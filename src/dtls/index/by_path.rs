@@ -66,6 +66,7 @@ mod tests {
         Path {
             remote: SocketAddr::from(([192, 0, 2, 1], port)),
             local: None,
+            via: None,
         }
     }
 

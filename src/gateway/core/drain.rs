@@ -88,8 +88,9 @@ impl Core {
 
     /// Whether every session that is not stored and every call for a device's request has ended, or the time is over.
     pub fn is_drained(&self) -> bool {
-        let ended = self.sessions.are_stored() && self.in_flight.count() == 0;
-        let is_settled = self.state.is_none() || self.draining.is_settled;
+        let ended = self.sessions.without_row() == self.members() && self.in_flight.count() == 0;
+        let is_lasting = self.state.is_some() || self.group.is_some();
+        let is_settled = !is_lasting || self.draining.is_settled;
         self.draining.is_over || self.draining.is_active() && ended && is_settled
     }
 
@@ -132,8 +133,8 @@ impl Core {
 
     /// Lets a session expire if nothing in it is open. Of one that is stored, notes whether anything is not acknowledged.
     pub(super) fn close_if_drained(&mut self, now: Instant, session: SessionId) {
-        let peer = self.sessions.get(session);
-        match peer.filter(|peer| peer.kept.is_some()) {
+        let is_stored = self.is_stored(session);
+        match self.sessions.get(session).filter(|_| is_stored) {
             Some(peer) if peer.endpoint.outgoing() > 0 => {
                 self.draining.unacknowledged.insert(session);
             }

@@ -11,6 +11,7 @@ impl Core {
             self.journal.moved(peer, path);
         }
         self.sessions.moved(session, path);
+        self.member_moved(session, path);
     }
 
     /// If something waits until it is proven that a session's peer receives at its new address, sends a ping there, unless

@@ -51,7 +51,7 @@ impl Core {
     }
 
     /// An authentic record was received: a relay that waits for a sign of life goes on.
-    pub(super) fn resume_relay(&mut self, now: Instant, session: SessionId) {
+    pub(super) fn wake_relay(&mut self, now: Instant, session: SessionId) {
         let device = self
             .sessions
             .get(session)

@@ -68,6 +68,14 @@ impl RelayCalls {
         was
     }
 
+    /// Ends a read, begun or not, and returns whether it is to be aborted.
+    pub(super) fn end_read(&mut self, relay: RelayId, number: u64) -> bool {
+        self.read_wanted.remove(&relay);
+        let was_open = self.end(relay, RelayCall::Read(number));
+        self.reads = self.reads.saturating_sub(usize::from(was_open));
+        was_open
+    }
+
     pub(super) fn is_open(&self, relay: RelayId, relay_call: RelayCall) -> bool {
         self.open.contains(&(relay, relay_call))
     }
@@ -155,7 +163,7 @@ impl Core {
     }
 
     /// Begins waiting reads, up to the bound on open ones.
-    fn start_reads(&mut self, now: Instant) {
+    pub(super) fn start_reads(&mut self, now: Instant) {
         while self.relay_calls.reads < crate::relay::Settings::READS
             && let Some(relay) = self.relay_calls.reads_waiting.pop_front()
         {

@@ -135,7 +135,7 @@ impl Core {
             .sessions
             .assign(session, device.clone(), self.review.registry_version);
         self.make_room(admission);
-        self.row_changed(session);
+        self.session_changed(now, session);
         if let Some(device) = device {
             self.renew_relay(now, &device);
         }

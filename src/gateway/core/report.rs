@@ -32,6 +32,7 @@ impl Core {
             // The driver knows it.
             mqtt: None,
             stored: self.state_report(),
+            group: self.group_report(),
             upstream: CallKind::ALL.map(|kind| (kind, *upstream.ended(kind))),
             bounds: self.bounds(),
             bounds_reached: self.bounds_reached(unsent, 0),

@@ -44,7 +44,7 @@ impl Core {
         work: impl FnOnce(&mut RemoteEndpoint, &mut Context<'_>, &mut Vec<Output>) -> T,
     ) -> Option<T> {
         let max_message = self.max_message(session);
-        let is_stored = self.state.is_some();
+        let is_stored = self.state.is_some() || self.group.is_some();
         let peer = self.sessions.get_mut(session)?;
         let relations = is_stored.then(|| relations(&peer.endpoint));
         let mut outputs = std::mem::take(&mut self.outputs);
@@ -78,16 +78,18 @@ impl Core {
         for output in outputs.drain(..) {
             match output {
                 Output::Send(bytes) => {
-                    self.sessions.dtls.send(now, session, &bytes);
-                    self.tap.send(|| self.sent(session, &bytes));
+                    if let Some(bytes) = self.hold_back(now, session, bytes) {
+                        self.send_now(now, session, &bytes);
+                    }
                 }
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
-                Output::ProvePath(bytes) => {
+                Output::ProvePath(bytes) if self.may_send(now, session) => {
                     self.sessions.dtls.send_proof(session, &bytes);
                     self.tap.send(|| self.sent(session, &bytes));
                 }
+                Output::ProvePath(_) => {}
                 Output::PathConfirmed => self.sessions.dtls.confirm_path(session),
                 event @ (Output::Delivered(..)
                 | Output::TooLarge(..)
@@ -101,13 +103,19 @@ impl Core {
         }
         self.outputs = outputs;
         if has_other {
-            self.row_changed(session);
+            self.session_changed(now, session);
         }
         self.prove_path(now, session);
         if self.draining.is_active() {
             self.draining.touched.push(session);
         }
         Some(result)
+    }
+
+    /// Sends a CoAP message to a session's peer.
+    pub(super) fn send_now(&mut self, now: Instant, session: SessionId, message: &[u8]) {
+        self.sessions.dtls.send(now, session, message);
+        self.tap.send(|| self.sent(session, message));
     }
 
     /// Handles a new request.
@@ -328,6 +336,10 @@ impl Core {
             }
         }
         self.reply_ended(now, &holder, expect, &outcome);
+        // What was read may be read again.
+        if !matches!(expect, AnswerKind::Attributes | AnswerKind::Registration) {
+            self.hold_responses(now, session);
+        }
         let response = match outcome {
             Ok(Parsed::Response(response) | Parsed::NotSent(response)) => response,
             Ok(Parsed::Registration(Ok(read))) => {

@@ -9,7 +9,7 @@ use crate::state::kept::Kept;
 use crate::state::keys::Keys;
 use crate::state::record::{BODIES_SEED, DeviceKey, SHARED, device_key};
 use crate::state::report::{NotRestored, Restored};
-use crate::state::session::Restorable;
+use crate::state::session::{Restorable, Stored};
 use rustls_pki_types::UnixTime;
 use state_store::{DiskError, Event, Kind, Opened, Store, StoredSession};
 use std::collections::HashMap;
@@ -138,7 +138,11 @@ impl Core {
 
     /// Ends observations of which the relay does not know: it was not stored yet, or its row is too large. The device registers
     /// again.
-    fn end_unrelayed(&mut self, now: Instant, sessions: impl Iterator<Item = SessionId>) {
+    pub(super) fn end_unrelayed(
+        &mut self,
+        now: Instant,
+        sessions: impl Iterator<Item = SessionId>,
+    ) {
         for session in sessions {
             let Some(peer) = self.sessions.get(session) else {
                 continue;
@@ -156,15 +160,42 @@ impl Core {
         self.settle(now);
     }
 
+    /// Goes on with a stored session. Its key comes with it.
     fn restore_session(
         &mut self,
         now: Instant,
         stored: StoredSession,
     ) -> Result<(u32, SessionId), NotRestored> {
+        let key = u32::try_from(stored.key).map_err(|_| NotRestored::Unreadable)?;
+        let session = self.go_on(
+            now,
+            &Stored {
+                row: &stored.row,
+                window: stored.window.as_ref().map(|window| window.as_slice()),
+                first_send_number: stored.first_send_number,
+            },
+            false,
+        )?;
+        self.sessions
+            .keep(session, Kept::restored(key, stored.numbers));
+        Ok((key, session))
+    }
+
+    /// Goes on with a session of which this is stored, if a handshake would be accepted now. `by_another`: another gateway had it, and
+    /// our address in the row is its own.
+    pub(super) fn go_on(
+        &mut self,
+        now: Instant,
+        stored: &Stored<'_>,
+        by_another: bool,
+    ) -> Result<SessionId, NotRestored> {
         let clock = self.clock(now);
         let paths = self.sessions.dtls.authority_paths();
         let stored = Restorable::read(&clock, now, stored, paths);
-        let stored = stored.ok_or(NotRestored::Unreadable)?;
+        let mut stored = stored.ok_or(NotRestored::Unreadable)?;
+        if by_another {
+            stored.path.local = None;
+        }
         let device = self.registry.find(&stored.client.id).cloned();
         let device = device.ok_or(NotRestored::NotRegistered)?;
         self.latest_time.learn(now, stored.received_at);
@@ -200,10 +231,8 @@ impl Core {
         let mut peer = Peer::new(session, path, certificate, device, endpoint, "1.2", now);
         peer.set_times(stored.established, stored.last_received);
         let admission = self.sessions.admit(peer, self.review.registry_version());
-        self.sessions
-            .keep(session, Kept::restored(stored.key, stored.numbers));
         self.tap.send(|| self.established(session, path, "1.2"));
         self.make_room(admission);
-        Ok((stored.key, session))
+        Ok(session)
     }
 }

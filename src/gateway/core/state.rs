@@ -17,6 +17,13 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 impl Core {
+    /// Something has changed that is stored of a session, on disk or where other gateways find it.
+    pub(super) fn session_changed(&mut self, now: Instant, session: SessionId) {
+        self.row_changed(session);
+        self.add_member(now, session);
+        self.member_changed(session);
+    }
+
     /// Something in a session's row has changed. A session that has none gets one, if it is a registered device's.
     pub(super) fn row_changed(&mut self, session: SessionId) {
         let Some(state) = &mut self.state else {
@@ -43,7 +50,7 @@ impl Core {
     }
 
     /// A session has ended: its row is deleted.
-    pub(super) fn row_ended(&mut self, peer: &Peer) {
+    pub(super) fn row_deleted(&mut self, peer: &Peer) {
         if let (Some(state), Some(kept)) = (&mut self.state, &peer.kept) {
             state.pending.add_deletion(kept.key);
         }
@@ -52,7 +59,7 @@ impl Core {
     /// Whether a session outlives the process.
     pub(super) fn is_stored(&self, session: SessionId) -> bool {
         let peer = self.sessions.get(session);
-        peer.is_some_and(|peer| peer.kept.is_some())
+        peer.is_some_and(|peer| peer.kept.is_some()) || self.is_member(session)
     }
 
     /// Sessions are to be stored, and can't be.

@@ -16,6 +16,7 @@ fn path(host: u8, port: u16) -> Path {
     Path {
         remote: SocketAddr::from(([10, 0, 0, host], port)),
         local: None,
+        via: None,
     }
 }
 

@@ -25,12 +25,13 @@ pub(crate) const OUTCOMES: [&str; 17] = [
     "failed",
 ];
 /// Why a session ended.
-pub(crate) const REASONS: [&str; 6] = [
+pub(crate) const REASONS: [&str; 7] = [
     "closed_by_device",
     "idle",
     "replaced",
     "closed",
     "numbers_not_reserved",
+    "served_elsewhere",
     "failed",
 ];
 
@@ -70,6 +71,7 @@ impl Handshakes {
             EndReason::Replaced => "replaced",
             EndReason::Closed(_) => "closed",
             EndReason::NotReserved => "numbers_not_reserved",
+            EndReason::ServedElsewhere => "served_elsewhere",
             EndReason::Failed(_) => "failed",
         });
     }

@@ -10,6 +10,7 @@ use crate::relay::export::{
     RestoreError, Times, get_count, get_number, put_length, put_number, take, take_array,
 };
 use bytes::{Buf, BufMut, Bytes};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// ThingsBoard has restarted since it sent the command.
@@ -78,31 +79,17 @@ impl Delivered {
         put_number(out, times.age(self.delivered));
     }
 
-    /// How long it is recognised: ThingsBoard may have sent it again until the former process ended, and may have restarted
-    /// since.
-    fn restore(
-        times: Times,
-        exported: u64,
-        begin: Option<Instant>,
-        from: &mut &[u8],
-    ) -> Result<Delivered, RestoreError> {
+    /// It is recognised until [`begins_at`](CommandQueue::begins_at) says for how long.
+    fn restore(times: Times, exported: u64, from: &mut &[u8]) -> Result<Delivered, RestoreError> {
         let flags = get_flags(from, OUTDATED | ACKNOWLEDGED | 3 << ERROR_SHIFT)?;
         let id = u32::try_from(get_number(from)?).map_err(|_| RestoreError::Malformed)?;
         let hash = take_array(from)?;
         let delivered = times.at(exported, get_number(from)?);
         let is_acknowledged = flags & ACKNOWLEDGED != 0;
-        let (recognised_until, expires) = match (is_acknowledged, begin) {
+        let recognised_until = match is_acknowledged {
             // The next grant of the subscription shortens it.
-            (true, _) => {
-                let until = delivered + RECOGNISED_ACKNOWLEDGED;
-                (until, until)
-            }
-            (false, None) => (times.now + RECOGNISED, times.now + RECOGNISED),
-            // The first poll brings it, if any does.
-            (false, Some(begin)) => {
-                let expires = begin.max(times.now) + RECOGNISED_AFTER_OUTAGE;
-                (expires.max(times.now + RECOGNISED), expires)
-            }
+            true => delivered + RECOGNISED_ACKNOWLEDGED,
+            false => times.now + RECOGNISED,
         };
         let error = usize::from(flags >> ERROR_SHIFT).checked_sub(1);
         Ok(Delivered {
@@ -112,7 +99,7 @@ impl Delivered {
             received: delivered,
             delivered,
             recognised_until,
-            expires,
+            expires: recognised_until,
             reply: Reply::None,
             error: error.and_then(|position| ERRORS.get(position).copied()),
             is_outdated: flags & OUTDATED != 0,
@@ -163,22 +150,62 @@ impl CommandQueue {
         Some(out)
     }
 
-    /// `begin`: when the downlink begins, if the device is live.
-    pub(crate) fn restore(
-        times: Times,
-        begin: Option<Instant>,
-        from: &mut &[u8],
-    ) -> Result<CommandQueue, RestoreError> {
+    pub(crate) fn restore(times: Times, from: &mut &[u8]) -> Result<CommandQueue, RestoreError> {
         let mut restored = CommandQueue::default();
         let exported = get_number(from)?;
         for _ in 0..get_count(from, MAX_QUEUED)? {
             let queued = Queued::restore(times, exported, from)?;
+            // Or the device would get it twice.
+            let is_it = |other: &Queued| {
+                (other.command.id, other.command.hash) == (queued.command.id, queued.command.hash)
+            };
+            if restored.queued.iter().any(is_it) {
+                return Err(RestoreError::Malformed);
+            }
             restored.queued.push_back(queued);
         }
         for _ in 0..get_count(from, MAX_ACKNOWLEDGED)? {
-            let delivered = Delivered::restore(times, exported, begin, from)?;
+            let delivered = Delivered::restore(times, exported, from)?;
+            // A reply is to one command.
+            if restored.delivered_mut(delivered.id).is_some() {
+                return Err(RestoreError::Malformed);
+            }
             restored.delivered.push_back(delivered);
         }
         Ok(restored)
+    }
+
+    /// Adds what another export of the same device has: what one of both knows as delivered is delivered.
+    pub(crate) fn adopt(&mut self, other: CommandQueue) {
+        let of_queued = |one: &Queued| (one.command.id, one.command.hash);
+        let is_known = |known: &VecDeque<Delivered>, (id, hash)| {
+            known.iter().any(|one| (one.id, one.hash) == (id, hash))
+        };
+        self.queued
+            .retain(|own| !is_known(&other.delivered, of_queued(own)));
+        for queued in other.queued {
+            let mut own = self.queued.iter().map(of_queued);
+            let it = of_queued(&queued);
+            if !own.any(|own| own == it) && !is_known(&self.delivered, it) {
+                self.queued.push_back(queued);
+            }
+        }
+        for delivered in other.delivered {
+            if self.delivered_mut(delivered.id).is_none() {
+                self.delivered.push_back(delivered);
+            }
+        }
+        self.export_changed();
+    }
+
+    /// The restored device's downlink begins at this time. ThingsBoard may have sent again what the device had until the former
+    /// process ended, and may have restarted since: the first poll brings it, if any does.
+    pub(crate) fn begins_at(&mut self, now: Instant, begin: Instant) {
+        for known in &mut self.delivered {
+            if known.connection.is_none() {
+                known.expires = begin.max(now) + RECOGNISED_AFTER_OUTAGE;
+                known.recognised_until = known.recognised_until.max(known.expires);
+            }
+        }
     }
 }

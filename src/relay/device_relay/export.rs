@@ -3,13 +3,13 @@
 use super::{AttributeObservation, CommandObservation, DeviceRelay, KINDS, Kind, Mode};
 use crate::device::Device;
 use crate::downlink::{Form, Pacing};
-use crate::relay::Settings;
 use crate::relay::command_queue::CommandQueue;
 use crate::relay::export::{
     FORMAT, KeyOf, MAX_EXPORT, RestoreError, SessionOf, StoredObservation, Times,
 };
 use crate::relay::liveness::Observer;
 use crate::relay::shared_attributes::SharedAttributes;
+use crate::relay::{RelayContext, Settings};
 use bytes::{Buf, BufMut};
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +36,8 @@ fn shift(kind: Kind) -> u8 {
 pub(crate) struct RestoreContext<'a> {
     pub times: Times,
     pub form: Form,
+    /// Another gateway may follow the device: nothing begins before that is over.
+    pub is_paused: bool,
     pub settings: &'a Settings,
     /// Shared by all relays.
     pub pacing: &'a mut Pacing,
@@ -53,7 +55,8 @@ impl RestoreContext<'_> {
             Kind::Commands => self.settings.rpc,
         };
         let is_live = observer.is_some_and(Observer::is_live);
-        let begins = is_live && (mode == Mode::WhileLive || kind == Kind::Attributes);
+        let begins =
+            !self.is_paused && is_live && (mode == Mode::WhileLive || kind == Kind::Attributes);
         begins.then(|| self.pacing.reserve(self.times.now))
     }
 
@@ -147,6 +150,9 @@ impl DeviceRelay {
         session_of: SessionOf<'_>,
         mut context: RestoreContext<'_>,
     ) -> Result<DeviceRelay, RestoreError> {
+        if export.len() > MAX_EXPORT {
+            return Err(RestoreError::Malformed);
+        }
         let from = &mut export;
         match from.try_get_u8()? {
             FORMAT => {}
@@ -157,6 +163,16 @@ impl DeviceRelay {
             return Err(RestoreError::Malformed);
         }
         let has = |kind: Kind, flag: u8| flags & flag << shift(kind) != 0;
+        let is_observed = KINDS.map(|kind| has(kind, OBSERVED));
+        let is_parked = KINDS.map(|kind| has(kind, PARKED));
+        if flags & SAME_SESSION != 0 && is_observed != [true; 2]
+            || is_parked
+                .into_iter()
+                .zip(is_observed)
+                .any(|(parked, observed)| parked && !observed)
+        {
+            return Err(RestoreError::Malformed);
+        }
         let mut stored = [None; 2];
         let mut session = None;
         for (kind, stored) in KINDS.into_iter().zip(&mut stored) {
@@ -167,10 +183,22 @@ impl DeviceRelay {
             }
         }
         let [attributes, commands] = stored;
+        // One relation is of one kind.
+        if attributes.is_some() && attributes == commands {
+            return Err(RestoreError::Malformed);
+        }
         let shared = match attributes {
             Some(_) => SharedAttributes::restore(from)?,
             None => SharedAttributes::default(),
         };
+        let mut queue = match flags & HAS_COMMANDS {
+            0 => CommandQueue::default(),
+            _ => CommandQueue::restore(context.times, from)?,
+        };
+        if from.has_remaining() {
+            return Err(RestoreError::Malformed);
+        }
+        // From here on it is restored.
         let mut observer = |kind: Kind, stored: Option<StoredObservation>| {
             stored.and_then(|stored| context.observer(stored, has(kind, PARKED), session_of))
         };
@@ -184,20 +212,42 @@ impl DeviceRelay {
             (Form::Push, Some(begin)) => Some(begin),
             (Form::Push | Form::Polling, _) => context.begin(Kind::Commands, commands.as_ref()),
         };
-        let queue = match flags & HAS_COMMANDS {
-            0 => CommandQueue::default(),
-            _ => CommandQueue::restore(context.times, command_begin, from)?,
-        };
-        if from.has_remaining() {
-            return Err(RestoreError::Malformed);
+        if let Some(begin) = command_begin {
+            queue.begins_at(context.times.now, begin);
         }
-        let form = context.form;
+        let (form, is_paused) = (context.form, context.is_paused);
         Ok(DeviceRelay {
             device,
             attributes: AttributeObservation::restore(form, attributes, shared, begin),
             commands: CommandObservation::restore(form, commands, queue, command_begin),
             revision: 0,
+            is_paused,
         })
+    }
+
+    /// Goes on with those observations of a restored relay that this one lacks: the device has two sessions, and each has the
+    /// relay in its row. Nothing of the restored one has begun.
+    pub(crate) fn adopt(
+        &mut self,
+        now: Instant,
+        restored: DeviceRelay,
+        context: &mut RelayContext<'_>,
+    ) {
+        let mut begins = None;
+        if self.attributes.observer().is_none() && restored.attributes.observer().is_some() {
+            self.export_changed();
+            self.attributes.adopt(restored.attributes);
+            if !self.is_paused {
+                begins = self.begin_attributes(now, context);
+            }
+        }
+        if self.commands.observer().is_none() && restored.commands.observer().is_some() {
+            self.export_changed();
+            self.commands.adopt(restored.commands);
+            if !self.is_paused {
+                self.begin_commands(now, begins, context);
+            }
+        }
     }
 
     /// Whether it has a notification for a live device, without a read before.

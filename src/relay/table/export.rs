@@ -42,8 +42,9 @@ impl RelayTable {
         self.get(id)?.export(times, key_of)
     }
 
-    /// Adds a device's relay out of its export. A relay that the device has already is kept instead. Bounds that were lowered since
-    /// are exceeded: they are for what is added.
+    /// Adds a device's relay out of its export, at any time. A relay that the device has already goes on, with the observations that
+    /// it lacks: each of the device's sessions may have one, and be restored by itself. Bounds that were lowered since are
+    /// exceeded: they are for what is added.
     pub(crate) fn restore(
         &mut self,
         times: Times,
@@ -51,10 +52,7 @@ impl RelayTable {
         export: &[u8],
         session_of: SessionOf<'_>,
     ) -> Result<(), RestoreError> {
-        if self.find(&device.name).is_some() {
-            self.changed.insert(&device.name);
-            return Ok(());
-        }
+        let known = self.find(&device.name);
         let is_complete = Cell::new(true);
         let session_of = |key, id| {
             let session = session_of(key, id);
@@ -64,11 +62,21 @@ impl RelayTable {
         let context = RestoreContext {
             times,
             form: self.form,
+            is_paused: known.is_some() || self.is_paused(&device.name),
             settings: &self.settings,
             pacing: &mut self.pacing,
             random: &mut || self.random.f64(),
         };
         let relay = DeviceRelay::restore(device.clone(), export, &session_of, context)?;
+        if let Some(id) = known {
+            self.changed.insert(&device.name);
+            // What the sessions received last is of no consequence here.
+            let now = times.now;
+            self.update(now, id, &|_| Some(now), |known, context| {
+                known.adopt(now, relay, context);
+            });
+            return Ok(());
+        }
         if !is_complete.get() || relay.is_idle() {
             self.changed.insert(&device.name);
         }

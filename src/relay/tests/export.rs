@@ -293,12 +293,13 @@ fn a_command_that_the_device_has_is_acknowledged_when_it_is_pushed_after_a_resta
 fn an_observation_whose_session_is_gone_has_ended_and_its_commands_wait() {
     let mut world = World::new();
     world.register_attributes(FIRST, FIVE);
-    world.register_commands(FIRST);
+    world.register_commands(OTHER);
     world.poll_brings(COMMANDS, 1, &command(1));
     let export = world.export().unwrap();
     let context = RestoreContext {
         times: world.times(),
         form: Form::Polling,
+        is_paused: false,
         settings: &world.settings,
         pacing: &mut world.pacing,
         random: &mut || 0.5,
@@ -352,6 +353,7 @@ fn malformed_exports_are_refused_and_none_is_restored_in_part() {
         let context = RestoreContext {
             times: world.times(),
             form: Form::Push,
+            is_paused: false,
             settings: &world.settings,
             pacing: &mut Pacing::new(SECOND),
             random: &mut || 0.5,
@@ -371,6 +373,27 @@ fn malformed_exports_are_refused_and_none_is_restored_in_part() {
         assert_eq!(refused, RestoreError::Malformed, "{length}");
     }
     assert!(restore(&[&export[..], &[0]].concat()).is_err());
+    // Parked and not observed, one session of one observation, one relation of both kinds.
+    for impossible in [
+        &[1, 2][..],
+        &[1, 8],
+        &[1, 17, 5, 1, 0],
+        &[1, 21, 5, 1, 1, 0],
+    ] {
+        let refused = restore(impossible).err();
+        assert_eq!(refused, Some(RestoreError::Malformed), "{impossible:?}");
+    }
+    assert!(restore(&[1, 21, 5, 1, 2, 0]).is_ok());
+    // A command that is queued twice, and one that was delivered twice.
+    let body = command(1);
+    let queued = [&[0, 0, u8::try_from(body.len()).unwrap()], body.as_bytes()].concat();
+    let delivered = [&[0, 1][..], &[7; 16], &[0]].concat();
+    for (of_queue, of_delivered, is_ok) in [(1, 1, true), (2, 0, false), (0, 2, false)] {
+        let repeat = |one: &[u8], times: u8| [&[times], &one.repeat(times.into())[..]].concat();
+        let (queue, known) = (repeat(&queued, of_queue), repeat(&delivered, of_delivered));
+        let restored = restore(&[&[1, 32, 0], &queue[..], &known].concat());
+        assert_eq!(restored.is_ok(), is_ok, "{of_queue} {of_delivered}");
+    }
     let mut other = export.clone();
     other[0] = 2;
     assert_eq!(restore(&other).unwrap_err(), RestoreError::Format(2));

@@ -1,8 +1,8 @@
 //! Remembered messages as bytes: see [`crate::export`].
 
 use super::{
-    Deduplication, MAX_MESSAGES, MessageKey, Messages, Outcome, Remembered, TICKS, Table,
-    find_reply, has_expired, ticks,
+    Deduplication, EXCHANGE_LIFETIME, MAX_MESSAGES, MessageKey, Messages, Outcome, Remembered,
+    TICKS, Table, find_reply, has_expired, ticks,
 };
 use crate::code::Code;
 use crate::export::{RestoreError, Restored, get_message, put_message, take};
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Messages that are exported at most, the newest: one a second for EXCHANGE_LIFETIME.
 const MAX_EXPORTED: usize = 256;
+
+/// Ticks that a message has left at most: its lifetime, rounded up at its begin and at its end.
+const MAX_LEFT: u64 = EXCHANGE_LIFETIME.saturating_mul(TICKS).as_secs() + 2;
 
 /// The numbers of the outcomes. A message in progress is not exported.
 const ACKNOWLEDGED: u8 = 0;
@@ -86,6 +89,9 @@ impl Deduplication {
         for _ in 0..count {
             let key = get_message(from)?;
             let left = from.try_get_u16()?;
+            if u64::from(left) > MAX_LEFT || table.position(key).is_some() {
+                return Err(RestoreError::Malformed);
+            }
             let (outcome, reply) = get_outcome(from)?;
             // A table counts one tick more than is left in full.
             let left = Duration::from_secs(1) * u32::from(left) / TICKS;

@@ -2,8 +2,9 @@
 
 use super::relation::Relation;
 use super::{Ended, History, MAX_ENDED, MAX_OBSERVATIONS, Observations};
-use crate::export::{RestoreError, Restored, SEQUENCE_NUMBERS_SKIPPED, get_token, put_token};
-use crate::observe::relation::SEQUENCE_MASK;
+use crate::export::{
+    RestoreError, Restored, get_sequence_number, get_token, put_sequence_number, put_token,
+};
 use bytes::{Buf, BufMut};
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ impl Observations {
         put_count(out, history.ended.0.len());
         for (token, number) in &history.ended.0 {
             put_token(out, *token);
-            out.put_uint(u64::from(*number), 3);
+            put_sequence_number(out, *number);
         }
         put_count(out, self.relations.len());
         for relation in self.relations.iter() {
@@ -59,19 +60,6 @@ impl Observations {
         }));
         Ok(observations)
     }
-}
-
-/// The next sequence number, which was not used.
-pub(super) fn get_sequence_number(
-    restored: Restored,
-    from: &mut &[u8],
-) -> Result<u32, RestoreError> {
-    let number = u32::try_from(from.try_get_uint(3)?).map_err(|_| RestoreError::Malformed)?;
-    let skipped = match restored.sent_since {
-        true => SEQUENCE_NUMBERS_SKIPPED,
-        false => 0,
-    };
-    Ok(number.wrapping_add(skipped) & SEQUENCE_MASK)
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {

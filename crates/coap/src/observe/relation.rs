@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// Sent messages remembered per relation, to recognise a late Reset.
 const MAX_SENT: usize = 8;
 /// Sequence numbers have 24 bits (RFC 7641 §2).
-pub(super) const SEQUENCE_MASK: u32 = 0x00ff_ffff;
+pub(crate) const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 /// The longest time without a Confirmable message (RFC 7641 §4.5).
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(24 * 3600);
 

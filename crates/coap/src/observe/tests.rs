@@ -35,7 +35,7 @@ fn seconds(seconds: f64) -> Duration {
 fn the_messages_of_the_rfcs_first_example_are_made() {
     let mut observations = Observations::default();
     let id = observations
-        .register(start(), token(0x4a), false, by(0x1633))
+        .register(start(), token(0x4a), false, by(0x1633), 0)
         .unwrap();
     let relation = observations.get_mut(id).unwrap();
     let bytes = |kind, message_id, sequence_number, relation: &Relation| {
@@ -70,7 +70,7 @@ fn each_relation_counts_from_0_in_24_bits() {
     let mut observations = Observations::default();
     for number in [1, 2] {
         let id = observations
-            .register(start(), token(number), true, by(7))
+            .register(start(), token(number), true, by(7), 0)
             .unwrap();
         let relation = observations.get_mut(id).unwrap();
         assert_eq!(relation.take_sequence_number(), 0);
@@ -85,9 +85,11 @@ fn each_relation_counts_from_0_in_24_bits() {
 #[test]
 fn a_token_identifies_one_relation_however_often_it_is_registered() {
     let (mut observations, now) = (Observations::default(), start());
-    let first = observations.register(now, token(1), true, by(7)).unwrap();
+    let first = observations
+        .register(now, token(1), true, by(7), 0)
+        .unwrap();
     assert_eq!(
-        observations.register(now, token(1), false, by(8)),
+        observations.register(now, token(1), false, by(8), 0),
         Some(first),
         "renewed"
     );
@@ -95,7 +97,9 @@ fn a_token_identifies_one_relation_however_often_it_is_registered() {
         observations.get_mut(first).unwrap().kind(),
         Type::NonConfirmable
     );
-    let second = observations.register(now, token(2), true, by(9)).unwrap();
+    let second = observations
+        .register(now, token(2), true, by(9), 0)
+        .unwrap();
     assert_ne!(first, second);
     assert_eq!(observations.len(), 2);
     assert_eq!(observations.of_token(&token(2)), Some(second));
@@ -106,11 +110,13 @@ fn a_token_identifies_one_relation_however_often_it_is_registered() {
 fn relations_are_bounded_and_their_ids_are_not_reused() {
     let (mut observations, now) = (Observations::default(), start());
     let names: Vec<_> = (0..10)
-        .filter_map(|number| observations.register(now, token(number), true, by(7)))
+        .filter_map(|number| observations.register(now, token(number), true, by(7), 0))
         .collect();
     assert_eq!(names.len(), MAX_OBSERVATIONS);
     observations.remove(names[0]).unwrap();
-    let another = observations.register(now, token(9), true, by(7)).unwrap();
+    let another = observations
+        .register(now, token(9), true, by(7), 0)
+        .unwrap();
     assert!(!names.contains(&another));
     for name in names.into_iter().skip(1).chain([another]) {
         observations.remove(name).unwrap();
@@ -144,7 +150,7 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
 fn four_non_confirmable_notifications_are_sent_at_once_and_then_one_in_three_seconds() {
     let mut observations = Observations::default();
     let id = observations
-        .register(start(), token(1), false, by(7))
+        .register(start(), token(1), false, by(7), 0)
         .unwrap();
     let offered = [0.0, 0.0, 0.0, 0.0, 0.0, 2.9, 3.0, 3.1, 5.9, 6.0, 100.0];
     let sent = sent_by(&mut observations, &[id], &offered);
@@ -156,7 +162,7 @@ fn four_non_confirmable_notifications_are_sent_at_once_and_then_one_in_three_sec
 fn the_rate_limit_is_per_client_and_its_relations_take_turns() {
     let (mut observations, now) = (Observations::default(), start());
     let ids: Vec<_> = (0..3)
-        .filter_map(|number| observations.register(now, token(number), false, by(7)))
+        .filter_map(|number| observations.register(now, token(number), false, by(7), 0))
         .collect();
     let offered = [0.0, 0.0, 3.0, 6.0, 9.0];
     let sent = sent_by(&mut observations, &ids, &offered);
@@ -168,7 +174,9 @@ fn the_rate_limit_is_per_client_and_its_relations_take_turns() {
 #[test]
 fn a_rate_limited_notification_has_a_timeout() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), false, by(7)).unwrap();
+    let id = observations
+        .register(now, token(1), false, by(7), 0)
+        .unwrap();
     for _ in 0..5 {
         assert_eq!(observations.next_timeout(now), None);
         observations
@@ -193,7 +201,9 @@ fn a_rate_limited_notification_has_a_timeout() {
 #[test]
 fn once_in_24_hours_a_notification_is_confirmable_after_a_non_confirmable_registration() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), false, by(7)).unwrap();
+    let id = observations
+        .register(now, token(1), false, by(7), 0)
+        .unwrap();
     let relation = observations.get_mut(id).unwrap();
     let day = Duration::from_secs(24 * 3600);
     assert_eq!(
@@ -205,7 +215,7 @@ fn once_in_24_hours_a_notification_is_confirmable_after_a_non_confirmable_regist
     relation.sent_confirmable(now + day);
     assert_eq!(relation.kind_at(now + day), Type::NonConfirmable);
     assert_eq!(relation.kind_at(now + day * 2), Type::Confirmable);
-    observations.register(now + day * 2, token(1), false, by(8));
+    observations.register(now + day * 2, token(1), false, by(8), 0);
     let relation = observations.get_mut(id).unwrap();
     assert_eq!(relation.kind_at(now + day * 2), Type::NonConfirmable);
 }
@@ -213,7 +223,9 @@ fn once_in_24_hours_a_notification_is_confirmable_after_a_non_confirmable_regist
 #[test]
 fn the_last_eight_messages_are_remembered_until_their_ids_may_be_reused() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), false, by(7)).unwrap();
+    let id = observations
+        .register(now, token(1), false, by(7), 0)
+        .unwrap();
     for message_id in 0..10 {
         let relation = observations.get_mut(id).unwrap();
         relation.record_sent(now, Type::NonConfirmable, message_id);
@@ -229,7 +241,9 @@ fn the_last_eight_messages_are_remembered_until_their_ids_may_be_reused() {
 #[test]
 fn a_relation_holds_at_most_two_notifications() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), true, by(7)).unwrap();
+    let id = observations
+        .register(now, token(1), true, by(7), 0)
+        .unwrap();
     let relation = observations.get_mut(id).unwrap();
     assert!(!relation.set_pending(notification(1), false));
     relation.sent_confirmable(now);

@@ -62,7 +62,10 @@ impl RemoteEndpoint {
         }
         let confirmable = exchange.carriage() != Carriage::NonConfirmable;
         let (token, message) = (exchange.token, exchange.message);
-        let registered = self.observations.register(now, token, confirmable, message);
+        // RFC 7641 §4.4: greater than all that the client was sent with this token.
+        let unused_number = self.unused_number;
+        let registered =
+            (self.observations).register(now, token, confirmable, message, unused_number);
         let Some(id) = registered else {
             context.counters.too_many_observations += 1;
             self.answer(now, exchange, response, None, context, out);

@@ -5,6 +5,7 @@ fn path(last: u8, port: u16) -> Path {
     Path {
         remote: SocketAddr::from(([192, 0, 2, last], port)),
         local: None,
+        via: None,
     }
 }
 
@@ -236,6 +237,7 @@ fn when_full_a_network_with_many_addresses_makes_room_for_another() {
     let of = |network, host| Path {
         remote: SocketAddr::from(([10, network, 0, host], 5684)),
         local: None,
+        via: None,
     };
     for host in 0..10 {
         push(&mut pending, now, of(1, host));

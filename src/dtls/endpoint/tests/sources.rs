@@ -56,6 +56,7 @@ impl Flood {
         let path = Path {
             remote: (self.from)(self.clients),
             local: None,
+            via: None,
         };
         let mut hello = self.hello.clone();
         hello[27..31].copy_from_slice(&self.clients.to_be_bytes());
@@ -287,11 +288,14 @@ fn a_device_with_ever_new_ports_does_not_evict_other_addresses() {
     }
     let known = fleet.filter(|remote| {
         let (remote, local) = (*remote, None);
-        bench
-            .endpoint
-            .admission
-            .history(now, Path { remote, local })
-            != History::None
+        bench.endpoint.admission.history(
+            now,
+            Path {
+                remote,
+                local,
+                via: None,
+            },
+        ) != History::None
     });
     assert!(known.count() >= 245);
 }

@@ -13,6 +13,7 @@ fn path(port: u16) -> Path {
     Path {
         remote: SocketAddr::from(([192, 0, 2, last], port)),
         local: None,
+        via: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn path(port: u16) -> Path {
     Path {
         remote: SocketAddr::from(([192, 0, 2, 1], port)),
         local: None,
+        via: None,
     }
 }
 

@@ -151,8 +151,12 @@ impl Core {
             established: peer.since(),
             last_received: peer.last_received(),
         };
+        let extent = match is_final {
+            true => coap::Extent::Final,
+            false => coap::Extent::Running,
+        };
         let row = row
-            .row(now, &clock, is_final)
+            .row(now, &clock, extent)
             .map_err(|_| PutError::TooLarge)?;
         store.put_session(kept.key.into(), &mut kept.numbers, send_number, row)?;
         kept.pushed(&path, send_number);

@@ -15,6 +15,7 @@ fn path(host: u8) -> Path {
     Path {
         remote: SocketAddr::from(([192, 0, 2, host], 5684)),
         local: None,
+        via: None,
     }
 }
 
@@ -100,6 +101,7 @@ fn forged_hellos_suppress_no_other_failure_and_write_no_long_line() {
             let path = Path {
                 remote: SocketAddr::new(std::net::Ipv4Addr::from(address).into(), 1),
                 local: None,
+                via: None,
             };
             let failure = HandshakeFailure::NoCommonCipherSuite {
                 offered: vec![0xc0ae; 16],
@@ -198,6 +200,7 @@ fn peer(address: [u8; 4], certificate: &[u8], device: Option<&Arc<Device>>) -> P
     let path = Path {
         remote: SocketAddr::from((address, 5684)),
         local: None,
+        via: None,
     };
     let endpoint = RemoteEndpoint::new(1);
     let session = SessionId(1);

@@ -2,8 +2,10 @@
 
 use super::{ObservationId, Relation};
 use crate::exchange::BlockContext;
-use crate::export::{RestoreError, Restored, age, get_message, get_token, put_message, put_token};
-use crate::observe::export::get_sequence_number;
+use crate::export::{
+    RestoreError, Restored, age, get_message, get_sequence_number, get_token, put_message,
+    put_sequence_number, put_token,
+};
 use bytes::{Buf, BufMut};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -25,7 +27,7 @@ impl Relation {
         out.put_u8(set.fold(0, |flags, (_, flag)| flags | flag));
         out.put_u32(u32::try_from(age(now, self.confirmed_at)).unwrap_or(u32::MAX));
         put_message(out, self.registered_by);
-        out.put_uint(u64::from(self.next_sequence_number), 3);
+        put_sequence_number(out, self.next_sequence_number);
         if let Some(blocks) = &self.blocks {
             blocks.export(out);
         }

@@ -1,6 +1,7 @@
 //! The same client, while the endpoint is replaced by what its export has, now and then.
 
 use super::*;
+use crate::export::Extent;
 
 /// Restarts are at least this far apart, in seconds: each that was not orderly takes an eighth of all Message IDs.
 const APART: f64 = 60.0;
@@ -19,7 +20,10 @@ impl Restarting {
     fn new(seed: u64) -> Restarting {
         let world = Observing::new(seed);
         Restarting {
-            stored: (world.link.now, world.endpoint.export(world.link.now, false)),
+            stored: (
+                world.link.now,
+                world.endpoint.export(world.link.now, Extent::Running),
+            ),
             restarted: world.link.now,
             world,
             orderly: 0,
@@ -29,7 +33,11 @@ impl Restarting {
 
     fn store(&mut self) {
         let now = self.world.link.now;
-        self.stored = (now, self.world.endpoint.export(now, false));
+        let extent = match self.world.link.random.bool() {
+            true => Extent::WithMessages,
+            false => Extent::Running,
+        };
+        self.stored = (now, self.world.endpoint.export(now, extent));
     }
 
     fn restart(&mut self) {
@@ -41,7 +49,7 @@ impl Restarting {
         let export = match world.link.random.bool() {
             true => {
                 self.orderly += 1;
-                (stopped, world.endpoint.export(stopped, true))
+                (stopped, world.endpoint.export(stopped, Extent::Final))
             }
             false => {
                 self.crashes += 1;

@@ -1,0 +1,86 @@
+//! Another gateway's session is gone on with here, or one of here elsewhere.
+
+use super::super::Core;
+use crate::dtls::SessionId;
+use crate::group::row::GroupRow;
+use crate::state::report::NotRestored;
+use crate::state::session::Stored;
+use replicas::SessionKey;
+use std::time::Instant;
+
+impl Core {
+    /// Goes on with a session that the store has given to this gateway, if its handshake would be accepted now.
+    pub(super) fn take_over(&mut self, now: Instant, key: SessionKey, row: &[u8]) {
+        match self.take_over_row(now, key, row) {
+            Ok(session) => {
+                self.end_unrelayed(now, std::iter::once(session));
+                // Its endpoint must not come out of the same row once more: it would use Message IDs twice.
+                self.member_changed(session);
+            }
+            Err(_) => {
+                if let Some(group) = &mut self.group {
+                    group.refused.not_taken_over = group.refused.not_taken_over.saturating_add(1);
+                    group.replica.end(now, key);
+                }
+            }
+        }
+    }
+
+    fn take_over_row(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        row: &[u8],
+    ) -> Result<SessionId, NotRestored> {
+        let row = GroupRow::decode(row).ok_or(NotRestored::Unreadable)?;
+        let group = self.group.as_ref().ok_or(NotRestored::Unreadable)?;
+        let numbers = group.replica.numbers(key);
+        let first_send_number = numbers.ok_or(NotRestored::Unreadable)?.next;
+        if !row.authority_path.is_empty() {
+            // If it can't be read, the client can't be either.
+            let _ = (self.sessions.dtls.authority_paths()).insert_encoded(row.authority_path);
+        }
+        let stored = Stored {
+            row: row.session,
+            window: None,
+            first_send_number,
+        };
+        let session = self.go_on(now, &stored, true)?;
+        if let Some(group) = &mut self.group {
+            group.members.insert(session, key, true);
+        }
+        self.set_send_numbers(session, key);
+        if let Some(device) = self.device_of(session) {
+            if let Some(group) = &mut self.group {
+                let name = group.devices.name(&device.name);
+                group.replica.set_device(key, name);
+            }
+            self.pause_unless_followed(now, session, &device);
+            let sessions = &self.sessions;
+            let session_of = |its: u64, id| {
+                let peer = sessions.get(session)?;
+                let has_it = peer.endpoint.relations().any(|(other, _)| other == id);
+                (its.to_be_bytes() == key.0 && has_it).then_some(session)
+            };
+            if !row.relay.is_empty() {
+                let times = self.relay_times(now);
+                // Without it, its observations end below.
+                let _ = (self.relays).restore(times, &device, row.relay, &session_of);
+            }
+        }
+        self.settle(now);
+        Ok(session)
+    }
+
+    /// Another gateway serves the session from now on: it is forgotten without a word to the device.
+    pub(super) fn give_up(&mut self, now: Instant, key: SessionKey) {
+        let Some(group) = &self.group else {
+            return;
+        };
+        let Some(session) = group.members.session(key) else {
+            return;
+        };
+        self.sessions.dtls.forget(session);
+        self.settle(now);
+    }
+}

@@ -1,0 +1,166 @@
+//! One gateway dies, stops or is slow; the store is away; a device begins anew elsewhere.
+
+use super::{GroupWorld, SECOND};
+use crate::downlink::Kind;
+use coap::Code;
+
+/// The lengths of connection IDs: with none a session is found by its client's address.
+const LENGTHS: [u8; 2] = [8, 0];
+
+#[test]
+fn a_session_goes_on_wherever_the_balancer_sends_its_packets() {
+    for length in LENGTHS {
+        let mut world = GroupWorld::new(3, 6, 1, length);
+        world.connect_all();
+        world.has_affinity = false;
+        for round in 0..10 {
+            let sent: Vec<_> = (0..6).map(|device| world.post(device)).collect();
+            world.run_for(4 * SECOND);
+            for (device, number) in sent.into_iter().enumerate() {
+                let outcome = world.devices[device].outcome(number);
+                assert!(
+                    outcome.is(Code::CREATED),
+                    "{length}, round {round}: {outcome:?}"
+                );
+            }
+        }
+        assert!(world.posts().values().all(|count| *count == 1));
+        assert_eq!(world.posts().len(), 60);
+        world.assert_no_second_handshake();
+    }
+}
+
+#[test]
+fn the_others_go_on_when_a_gateway_is_killed_or_stopped() {
+    for length in LENGTHS {
+        for is_killed in [true, false] {
+            let mut world = GroupWorld::new(3, 6, 2, length);
+            world.connect_all();
+            match is_killed {
+                true => world.kill(0),
+                false => world.stop(0, 10 * SECOND),
+            }
+            let sent: Vec<_> = (0..6).map(|device| world.post(device)).collect();
+            world.run_for(5 * SECOND);
+            for (device, number) in sent.into_iter().enumerate() {
+                let outcome = world.devices[device].outcome(number);
+                assert!(
+                    outcome.is(Code::CREATED),
+                    "{length}, {is_killed}: {device} {outcome:?}"
+                );
+            }
+            world.assert_no_second_handshake();
+        }
+    }
+}
+
+/// The gateway dies as its answer arrives, and the request comes once more to another one.
+#[test]
+fn an_answer_leaves_when_the_others_know_of_it() {
+    for seed in 0..10 {
+        let mut world = GroupWorld::new(2, 1, seed, 8);
+        world.connect_all();
+        world.repeated = 1.0;
+        let number = world.post(0);
+        world.repeated = 0.0;
+        world.kill_when(0, |world| {
+            world.devices[0].outcome(number).is(Code::CREATED)
+        });
+        // The repeated packet comes within 8 s; then the lease has ended, too.
+        world.run_for(15 * SECOND);
+        assert_eq!(world.posts().len(), 1);
+        let next = world.post(0);
+        world.run_for(5 * SECOND);
+        assert!(world.devices[0].outcome(next).is(Code::CREATED));
+        world.assert_no_second_handshake();
+    }
+}
+
+/// Nothing comes from the devices: the sessions of a dead gateway that observe are found without.
+#[test]
+fn a_sleeping_device_is_notified_by_another_gateway_when_its_own_is_killed() {
+    for length in LENGTHS {
+        let mut world = GroupWorld::new(3, 3, 3, length);
+        world.connect_all();
+        for device in 0..3 {
+            world.observe(device, Kind::Attributes);
+        }
+        world.run_for(10 * SECOND);
+        world.kill(0);
+        // Its devices accept packets from the others: no NAT is in between, or it accepts any.
+        world.sent_to = vec![(0..3).collect(); 3];
+        for device in 0..3 {
+            world.set_attribute(device, "a", "2");
+        }
+        world.run_for(8 * SECOND);
+        for device in 0..3 {
+            let observed = world.devices[device].observation(Kind::Attributes).unwrap();
+            let state = format!("{:?}", observed.state);
+            assert!(state.contains('2'), "{length}, device {device}: {state}");
+        }
+        world.assert_no_second_handshake();
+    }
+}
+
+/// A device that begins anew elsewhere: its former session is followed no longer.
+#[test]
+fn a_device_that_shakes_hands_with_another_gateway_is_followed_there_alone() {
+    let mut world = GroupWorld::new(2, 2, 4, 8);
+    world.connect_all();
+    for device in 0..2 {
+        world.observe(device, Kind::Attributes);
+    }
+    world.run_for(5 * SECOND);
+    for round in 0..4 {
+        world.home = vec![(round + 1) % 2, round % 2];
+        for device in 0..2 {
+            world.devices[device].connect(world.now);
+        }
+        world.flush();
+        world.run_for(5 * SECOND);
+        for device in 0..2 {
+            assert!(world.devices[device].is_connected());
+            world.observe(device, Kind::Attributes);
+        }
+        world.run_for(10 * SECOND);
+        for device in 0..2 {
+            let name = format!("device-{device}");
+            let gateways = world.gateways.iter();
+            let polls: usize = gateways
+                .map(|gateway| gateway.upstream.platform.polls_of(&name))
+                .sum();
+            assert_eq!(polls, 1, "round {round}, {name}");
+        }
+    }
+}
+
+#[test]
+fn while_the_store_is_away_all_are_served_and_when_it_is_back_all_is_stored() {
+    for length in LENGTHS {
+        let mut world = GroupWorld::new(2, 4, 5, length);
+        world.connect_all();
+        world.is_store_away = true;
+        world.run_for(20 * SECOND);
+        // One of them begins anew, unprotected.
+        world.devices[3].connect(world.now);
+        world.flush();
+        world.run_for(2 * SECOND);
+        let sent: Vec<_> = (0..4).map(|device| world.post(device)).collect();
+        world.run_for(4 * SECOND);
+        for (device, number) in sent.into_iter().enumerate() {
+            let outcome = world.devices[device].outcome(number);
+            assert!(outcome.is(Code::CREATED), "{length}: {device} {outcome:?}");
+        }
+        world.is_store_away = false;
+        world.run_for(10 * SECOND);
+        world.kill(1);
+        let sent: Vec<_> = (0..4).map(|device| world.post(device)).collect();
+        world.run_for(6 * SECOND);
+        for (device, number) in sent.into_iter().enumerate() {
+            let outcome = world.devices[device].outcome(number);
+            assert!(outcome.is(Code::CREATED), "{length}: {device} {outcome:?}");
+        }
+        let sessions: Vec<_> = world.devices.iter().map(|device| device.sessions).collect();
+        assert_eq!(sessions, [1, 1, 1, 2]);
+    }
+}
