@@ -13,6 +13,7 @@ missing_programs() {
             python3-venv:*) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
             # Any Go that takes the version in go.mod. Debian's may be older: then it has to come from go.dev.
             go-*:*) (cd tests/interop/pion && go list -m) >/dev/null 2>&1 ;;
+            nginx-stream:*) [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] ;;
             # A C library, by one of its headers.
             *.h:*) printf '#include <%s>\n' "${pair%%:*}" | "${CC:-cc}" -E - >/dev/null 2>&1 ;;
             *) command -v "${pair%%:*}" >/dev/null ;;
