@@ -205,7 +205,9 @@ impl<U: Upstream> Driver<U> {
         };
         self.core.close_all(now());
         self.send_all();
-        self.stop_group().await;
+        if !is_forced {
+            self.stop_group().await;
+        }
         let stored = self.stop_storing();
         if !is_forced {
             // Nothing is received from them any more, so nothing must wait for the loop.
