@@ -14,8 +14,10 @@ import yaml
 from project import DEPLOY, NO_FILE, PLAIN_HTTP, ROOT, Case, amount, cargo_package, commands_of, memory, setting
 
 KUBERNETES = DEPLOY / "kubernetes"
-OVERLAYS = ("gateway", "monitored", "mqtt", "stored", "sidecar")
+OVERLAYS = ("gateway", "monitored", "mqtt", "stored", "replicas", "sidecar")
 ETC = "/etc/coaps-gateway"
+# What README.md has a user put into the Secret that no file makes.
+GROUP = {"url": "rediss://gateway:PASSWORD@redis.redis.svc:6379", "key": "00" * 32}
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
 
@@ -29,8 +31,13 @@ def environment(container):
     for variable in container["env"]:
         value = variable.get("value")
         if value is None:
-            assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}, variable
-            value = "127.0.0.1"
+            ((source, what),) = variable["valueFrom"].items()
+            if source == "secretKeyRef":
+                assert what["name"] == "coaps-gateway-group", variable
+                value = GROUP[what["key"]]
+            else:
+                assert (source, what) == ("fieldRef", {"fieldPath": "status.podIP"}), variable
+                value = "127.0.0.1"
         # A variable can only refer to earlier ones.
         found[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name.group(1)], value)
     return found
@@ -290,6 +297,39 @@ class Kubernetes(Case):
         # The sleep, the drain, connections over MQTT, and the disk.
         sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         self.assertGreater(pod["terminationGracePeriodSeconds"], sleep + drain + 2 + 10)
+
+    def test_pods_share_sessions_and_reach_one_another_and_the_store(self):
+        documents = self.render("replicas")
+        deployment = self.of_kind(documents, "Deployment")
+        self.assertGreaterEqual(deployment["spec"]["replicas"], 3)
+        container = containers(deployment)["gateway"]
+        variables = environment(container)
+        files, _ = self.mounted(documents, deployment, container)
+        here = self.directory / "replicas"
+        for path, content in files.items():
+            file = here / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.replace(ETC.encode(), f"{here}{ETC}".encode()))
+            file.chmod(0o440)
+        arguments = ["check"] + [one.replace(ETC, f"{here}{ETC}") for one in container["args"][1:]]
+        self.check_configuration(arguments, variables, here, [PLAIN_HTTP])
+        port = variables["COAPS_GATEWAY__STATE__ADDRESS"].removeprefix("127.0.0.1:")
+        listen = setting("state.listen", variables, self.config(documents))
+        self.assertEqual(listen.rsplit(":", 1)[1], port)
+        ports = {one["name"]: (one["containerPort"], one["protocol"]) for one in container["ports"]}
+        self.assertEqual(ports["group"], (int(port), "UDP"))
+        policy = self.of_kind(documents, "NetworkPolicy")["spec"]
+        pods = [{"podSelector": deployment["spec"]["selector"]}]
+        self.assertEqual(policy["ingress"][-1], {"from": pods, "ports": [{"protocol": "UDP", "port": "group"}]})
+        others, store = policy["egress"][-2:]
+        self.assertEqual(others, {"to": pods, "ports": [{"protocol": "UDP", "port": int(port)}]})
+        host, store_port = GROUP["url"].rsplit("@", 1)[1].rsplit(":", 1)
+        name = {"kubernetes.io/metadata.name": host.split(".")[1]}
+        self.assertEqual(store["to"], [{"namespaceSelector": {"matchLabels": name}}])
+        self.assertEqual(store["ports"], [{"protocol": "TCP", "port": int(store_port)}])
+        for key, value in GROUP.items():
+            self.assertIn(f"--from-literal={key}=", (KUBERNETES / "README.md").read_text())
+            self.assertTrue(value)
 
     def test_the_network_policy_allows_only_devices_prometheus_dns_and_thingsboard(self):
         for overlay, scheme in (("gateway", "http"), ("mqtt", "mqtt")):
