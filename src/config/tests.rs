@@ -17,6 +17,7 @@ mod admin;
 mod anchors;
 mod devices;
 mod dtls_keys;
+mod group;
 mod relay;
 mod revocation;
 mod secrets;
