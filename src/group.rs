@@ -51,6 +51,8 @@ pub(crate) struct Group {
     pub(crate) window_at: Option<Instant>,
     /// Rows are written for the last time, and nothing is received any more.
     pub(crate) is_stopping: bool,
+    /// Of these, those that could not be written.
+    pub(crate) not_written: usize,
     /// This gateway may not serve its members: its lease is over.
     pub(crate) is_suspended: bool,
     pub(crate) refused: Refused,
@@ -94,6 +96,7 @@ impl Group {
             window,
             window_at: None,
             is_stopping: false,
+            not_written: 0,
             is_suspended: false,
             refused: Refused::default(),
             now,

@@ -33,7 +33,11 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     {
         print_warning(&warning);
     }
-    let state = state::describe(config.state.as_ref(), config.dtls.sessions);
+    let state = state::describe(
+        config.state.as_ref(),
+        config.group.as_ref(),
+        config.dtls.sessions,
+    );
     writeln!(out, "The configuration is fine.")?;
     writeln!(out, "  listens on      {} (UDP)", config.listen.coaps)?;
     match config.listen.admin {

@@ -1,7 +1,7 @@
 //! `state.url` and what belongs to it: several gateways that go on with the sessions of one another.
 
 use super::certificates::warn_of_open_key;
-use super::file::Unreadable;
+use super::file::{Unreadable, is_open_to_all};
 use super::key::{Key, key};
 use super::kind::{Address, FilePath, Kind, OrEmpty};
 use super::layers::Environment;
@@ -160,7 +160,7 @@ impl Kind<String> for Prefix {
 pub(super) fn read(
     reader: &mut Reader,
     state: &State,
-    dtls: &Parameters,
+    (coaps, dtls): (SocketAddr, &Parameters),
     environment: &Environment,
 ) -> Option<Settings> {
     let keys = &state.group;
@@ -192,26 +192,7 @@ pub(super) fn read(
         reader.mistake(CA_FILE, error.to_string(), "PEM of certificates");
     }
     check_server(reader, &server);
-    let is_anywhere = keys.listen.ip().is_unspecified();
-    if keys.address.is_none() && is_anywhere {
-        let found = "state.listen is no address at which others reach this gateway";
-        reader.mistake(
-            ADDRESS,
-            found,
-            "the address of this machine or pod, with the port of state.listen",
-        );
-    }
-    if keys
-        .address
-        .is_some_and(|address| address.ip().is_unspecified() || address.port() == 0)
-    {
-        let found = "this is no address at which others reach this gateway";
-        reader.mistake(
-            ADDRESS,
-            found,
-            "the address of this machine or pod, with the port of state.listen",
-        );
-    }
+    check_addresses(reader, keys, coaps);
     Some(Settings {
         server,
         secret: secret?,
@@ -219,6 +200,28 @@ pub(super) fn read(
         address: keys.address,
         window: state.window(),
     })
+}
+
+/// The addresses at which this gateway is reached. `coaps`: where devices reach it.
+fn check_addresses(reader: &mut Reader, keys: &GroupKeys, coaps: SocketAddr) {
+    let expected = "the address of this machine or pod, with the port of state.listen";
+    let is_anywhere = |address: SocketAddr| address.ip().is_unspecified();
+    match keys.address {
+        None if is_anywhere(keys.listen) => {
+            let found = "state.listen is no address at which others reach this gateway";
+            reader.mistake(ADDRESS, found, expected);
+        }
+        Some(address) if is_anywhere(address) || address.port() == 0 => {
+            let found = "this is no address at which others reach this gateway";
+            reader.mistake(ADDRESS, found, expected);
+        }
+        Some(_) | None => {}
+    }
+    let overlap = keys.listen.ip() == coaps.ip() || is_anywhere(keys.listen) || is_anywhere(coaps);
+    if keys.listen.port() == coaps.port() && coaps.port() != 0 && overlap {
+        let found = "listen.coaps is the same UDP port";
+        reader.mistake(LISTEN, found, "another port, for the other gateways alone");
+    }
 }
 
 fn check_dtls(reader: &mut Reader, dtls: &Parameters) {
@@ -304,6 +307,11 @@ fn check_server(reader: &mut Reader, server: &Server) {
     if !server.is_tls && !is_local {
         let message = "redis:// has no TLS: sessions are encrypted, but whoever can change what goes to the server and back can \
                        undo what was stored, and reads the password. Use rediss:// outside of a network of your own";
+        reader.warn(URL, message);
+    }
+    if server.password.is_some() && reader.file_with(URL).is_some_and(is_open_to_all) {
+        let message = "everyone on this machine may read this file, and it has the store's password: set the URL in the environment, \
+                       or chmod 600 the file";
         reader.warn(URL, message);
     }
 }

@@ -74,7 +74,7 @@ impl Config {
         let group = group::read(
             &mut reader,
             &values.state,
-            &values.bounds.dtls,
+            (values.listen.coaps, &values.bounds.dtls),
             &environment,
         );
 

@@ -109,6 +109,13 @@ impl Reader {
         setting.map_or(&self.file, |setting| &setting.place).clone()
     }
 
+    /// The configuration file, if that is where a key is set.
+    pub(super) fn file_with(&self, key: &str) -> Option<&Path> {
+        let place = &self.settings.get(key)?.place;
+        let line = place.strip_prefix(self.file.as_str())?;
+        line.starts_with(':').then(|| Path::new(&self.file))
+    }
+
     /// Reports a mistake in the value of a key.
     pub(super) fn mistake(
         &mut self,

@@ -92,7 +92,8 @@ fn of_one_gateway() -> Vec<Key<State>> {
                 OrEmpty(NewPath("/etc/coaps-gateway/state.key")),
                 |state: &mut State| &mut state.key_file,
                 "the key that they are encrypted with: 64 hexadecimal digits. Created at the first start, for its owner \
-                 alone. Not set by default: `key` in state.directory",
+                 alone. With state.url all gateways have the same, and none makes it. Not set by default: `key` in \
+                 state.directory",
             )
             .example("\"/var/lib/coaps-gateway/key\""),
             key(

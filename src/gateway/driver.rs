@@ -257,7 +257,7 @@ impl<U: Upstream> Driver<U> {
         self.core.release_members(now());
         is_written &= self.wait_for_store(until).await;
         self.group.stop().await;
-        log::group::stopped(members, is_written);
+        log::group::stopped(members, is_written && self.core.rows_not_written() == 0);
     }
 
     /// Waits until the store has replied to everything. `false`: it did not in time.

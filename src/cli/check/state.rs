@@ -16,7 +16,19 @@ const BYTES_AT_LEAST: u64 = 16 * 1024 * 1024;
 
 /// The line of the summary. Prints warnings; none is a mistake, since devices are served whatever the disk does. `sessions`: how
 /// many there may be.
-pub(super) fn describe(settings: Option<&Settings>, sessions: usize) -> String {
+pub(super) fn describe(
+    settings: Option<&Settings>,
+    group: Option<&crate::group::settings::Settings>,
+    sessions: usize,
+) -> String {
+    if let Some(group) = group {
+        let address = group.address.unwrap_or(group.listen);
+        // Without user and password.
+        let server = &group.server;
+        return format!(
+            "shared with other gateways in {server}; they reach this one at {address} (UDP)"
+        );
+    }
     let Some(settings) = settings else {
         return "off (state.directory): after a restart each device makes a new handshake"
             .to_owned();

@@ -60,6 +60,14 @@ fn a_group_needs_a_url_a_key_and_an_address() {
         place.load(&text(&nowhere), &VARIABLES),
         &[&["state.address", "no address at which others reach"]],
     );
+    let same = format!(
+        "[listen]\ncoaps = \"192.0.2.1:5685\"\n{}",
+        text(&format!("{URL}{ADDRESS}"))
+    );
+    assert_mistakes(
+        place.load(&same, &VARIABLES),
+        &[&["state.listen", "listen.coaps is the same UDP port"]],
+    );
     assert_mistakes(
         place.load(&format!("[state]\n{URL}{ADDRESS}"), &[]),
         &[&[

@@ -49,7 +49,7 @@ pub(crate) fn stopped(sessions: usize, is_written: bool) {
     } else {
         error!(
             sessions,
-            "not all sessions are stored: the store has not replied in time. Other gateways go on with them as they were stored last"
+            "not all sessions are stored: the store can't be reached, or has not replied in time. Other gateways go on with them as they were stored last"
         );
     }
 }

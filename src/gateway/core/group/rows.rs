@@ -204,6 +204,8 @@ impl Core {
         };
         if is_saved {
             group.members.saved(session);
+        } else if group.is_stopping {
+            group.not_written = group.not_written.saturating_add(1);
         }
         let released = group.members.row_ended(session, save);
         self.set_send_numbers(session, key);

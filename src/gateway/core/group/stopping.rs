@@ -17,6 +17,11 @@ impl Core {
         self.continue_group(now);
     }
 
+    /// How many of the last rows could not be written.
+    pub(crate) fn rows_not_written(&self) -> usize {
+        self.group.as_ref().map_or(0, |group| group.not_written)
+    }
+
     /// Whether all rows are written, or can't be. `true` without a group.
     pub(crate) fn are_last_rows_written(&self) -> bool {
         self.group.as_ref().is_none_or(|group| {
