@@ -169,3 +169,23 @@ fn of_connections(mqtt: &MqttCounters) -> Finding {
         _ => Finding::Warning(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_gateway_whose_sessions_another_may_serve_is_not_ready_for_its_group() {
+        let finding = |is_suspended, is_store_away| {
+            of_group(&GroupReport {
+                is_suspended,
+                is_store_away,
+                ..GroupReport::default()
+            })
+        };
+        assert!(matches!(finding(false, false), Finding::Fine(_)));
+        assert!(matches!(finding(false, true), Finding::Warning(_)));
+        assert!(matches!(finding(true, true), Finding::NotReady(_)));
+        assert!(matches!(finding(true, false), Finding::NotReady(_)));
+    }
+}

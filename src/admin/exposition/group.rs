@@ -9,7 +9,7 @@ pub(super) fn expose(scrape: &mut Scrape, report: &GroupReport) {
     let GroupReport {
         counters,
         refused,
-        node: _,
+        node,
         members,
         saved,
         is_store_away,
@@ -24,6 +24,11 @@ pub(super) fn expose(scrape: &mut Scrape, report: &GroupReport) {
         "coaps_gateway_group_unprotected_sessions",
         "Of these, those that are not in the store of the group yet: they end with this gateway",
         level(members.saturating_sub(saved)),
+    );
+    scrape.gauge(
+        "coaps_gateway_group_node",
+        "This gateway's number, the first byte of the connection IDs that it gives out; -1 before it has reached the store",
+        node.map_or(-1.0, f64::from),
     );
     scrape.gauge(
         "coaps_gateway_group_store_away",
