@@ -173,6 +173,12 @@ impl Lease {
         self.until
     }
 
+    /// When the first promise ends by which alone this node serves.
+    pub(crate) fn promises_end(&self, now: Instant) -> Option<Instant> {
+        let ends = self.promises.values().filter(|until| **until > now);
+        ends.min().copied().filter(|_| self.is_detached(now))
+    }
+
     /// Whether sessions of this epoch may be served.
     pub(crate) fn serves(&self, now: Instant) -> bool {
         self.is_valid(now) || self.is_detached(now)

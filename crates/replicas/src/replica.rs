@@ -312,6 +312,7 @@ impl Replica {
             self.lease.next_timeout(),
             // By promises it serves for longer.
             (self.lease.ends()).filter(|at| self.is_serving && *at > now),
+            self.lease.promises_end(now),
             self.waiting.next_timeout(),
             self.next_follow(now),
             self.next_orphans,

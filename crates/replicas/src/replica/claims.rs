@@ -94,7 +94,7 @@ impl Replica {
                     stored.epoch = epoch;
                     stored.is_created = true;
                 }
-                self.follow_if_due(now, key);
+                self.confirmed(now, key);
                 self.deliver(now, name, key);
                 self.advance_session(now, key);
             }
@@ -142,7 +142,7 @@ impl Replica {
                 // No other node has had it since: what is in memory is newer than the row.
                 held.numbers.add(start, end);
                 held.stored = Some(stored);
-                self.follow_if_due(now, key);
+                self.confirmed(now, key);
                 return true;
             }
             self.lose(key);

@@ -32,6 +32,19 @@ impl Replica {
         }
     }
 
+    /// The store has confirmed that this node owns the session. If the reply to its first row was lost, nothing says whether another
+    /// node had a former session of the device: it has learned by the end of a lease that this is superseded.
+    pub(super) fn confirmed(&mut self, now: Instant, key: SessionKey) {
+        if let Some(held) = self.sessions.get_mut(&key)
+            && held.follow == Follow::No
+            && let Some(at) = now.checked_add(self.settings.lease)
+        {
+            held.follow = Follow::At(at);
+            self.unfollowed.insert(key);
+        }
+        self.follow_if_due(now, key);
+    }
+
     /// Follows the device of this session, if the time has come.
     pub(super) fn follow_if_due(&mut self, now: Instant, key: SessionKey) {
         let is_due = self.is_to_follow(now, key);

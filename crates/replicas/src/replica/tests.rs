@@ -177,3 +177,22 @@ fn calls_are_bounded_and_a_lease_is_called_for_all_the_same() {
     assert!(std::iter::from_fn(|| a.poll()).any(is_lease));
     assert_eq!(a.owner().map(|owner| owner.node), Some(Node(0)));
 }
+
+#[test]
+fn a_session_whose_first_reply_was_lost_and_that_is_confirmed_later_is_followed() {
+    let mut fixture = Fixture::new();
+    let mut a = fixture.replica(1);
+    fixture.pass(Duration::from_secs(6), &mut [&mut a]);
+    a.establish(fixture.now, KEY, 0, None, Some(crate::DeviceKey([1; 8])));
+    a.store(fixture.now, KEY, b"row");
+    // The store has it, and its reply is lost; then the lease ends.
+    fixture.run(&mut a, false);
+    fixture.now += Duration::from_secs(8);
+    let outputs = fixture.pass(Duration::from_secs(6), &mut [&mut a]);
+    assert!(a.serves(fixture.now, KEY));
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Follow { key } if *key == KEY))
+    );
+}
