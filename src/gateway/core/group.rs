@@ -117,7 +117,8 @@ impl Core {
                     }
                 }
                 Output::Restore { key, row } => self.take_over(now, key, &row),
-                Output::Lost { key } | Output::Superseded { key } => self.give_up(now, key),
+                Output::Lost { key } => self.give_up(now, key),
+                Output::Superseded { key } => self.give_up_superseded(now, key),
                 Output::Write { key } => {
                     if let Some(session) = group.members.session(key) {
                         group.members.is_due(session);

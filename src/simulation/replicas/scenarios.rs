@@ -164,3 +164,30 @@ fn while_the_store_is_away_all_are_served_and_when_it_is_back_all_is_stored() {
         assert_eq!(sessions, [1, 1, 1, 2]);
     }
 }
+
+/// A device that was rebooted has a former session at its gateway, from another address. When it begins anew elsewhere, both end.
+#[test]
+fn former_sessions_of_a_device_that_goes_elsewhere_end_with_its_last_one() {
+    let mut world = GroupWorld::new(2, 1, 6, 8);
+    for (at, host) in [(0, 0), (0, 100), (1, 200)] {
+        world.home = vec![at];
+        world.devices[0].path = crate::simulation::path(host);
+        world.devices[0].connect(world.now);
+        world.flush();
+        world.run_for(5 * SECOND);
+        assert!(world.devices[0].is_connected());
+        world.observe(0, Kind::Attributes);
+        world.run_for(3 * SECOND);
+    }
+    let members: Vec<_> = world
+        .gateways
+        .iter()
+        .map(|one| one.core.members())
+        .collect();
+    assert_eq!(members, [0, 1]);
+    let polls = world.gateways.iter();
+    let polls: Vec<_> = polls
+        .map(|gateway| gateway.upstream.platform.polls_of("device-0"))
+        .collect();
+    assert_eq!(polls, [0, 1]);
+}

@@ -72,6 +72,37 @@ impl Core {
         Ok(session)
     }
 
+    /// The device has a newer session at another gateway, so those that it began here before this one end as well: they would have
+    /// the device followed here.
+    pub(super) fn give_up_superseded(&mut self, now: Instant, key: SessionKey) {
+        let session = self
+            .group
+            .as_ref()
+            .and_then(|group| group.members.session(key));
+        let peer = session.and_then(|session| self.sessions.get(session));
+        let Some((since, device)) = peer.map(|peer| (peer.since(), peer.device.clone())) else {
+            return;
+        };
+        let name = device.as_ref().map_or("-", |device| &device.name);
+        let older: Vec<SessionId> = (self.sessions.of_device(name).iter())
+            .copied()
+            .filter(|other| {
+                let other = self.sessions.get(*other);
+                other.is_some_and(|other| other.since() <= since)
+            })
+            .collect();
+        self.give_up(now, key);
+        for other in older {
+            let Some(group) = &mut self.group else {
+                return;
+            };
+            if let Some(key) = group.members.get(other).map(|member| member.key) {
+                group.replica.end(now, key);
+                self.give_up(now, key);
+            }
+        }
+    }
+
     /// Another gateway serves the session from now on: it is forgotten without a word to the device.
     pub(super) fn give_up(&mut self, now: Instant, key: SessionKey) {
         let Some(group) = &self.group else {
