@@ -1,5 +1,5 @@
 //! Three gateways that share their sessions in Redis, behind nginx as UDP balancer: one is killed, stopped, or the store is, and no
-//! device makes a second handshake.
+//! device makes a second handshake. Without nginx, a device sends to each of them from the same address.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,11 +16,15 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use test_support::admin::Admin;
 use test_support::certificates::Identity;
-use test_support::coap::{Message, OBSERVE, get, post};
+use test_support::coap::{ACK, Message, OBSERVE, get, post};
+use test_support::device;
 use test_support::fleet::Fleet;
 use test_support::library::{self, Library};
 use test_support::pipe::{Pipe, Stack};
@@ -93,6 +97,97 @@ fn start_nginx(directory: &Path, address: SocketAddr, gateways: &[SocketAddr]) -
     let server = Server(child);
     eventually("nginx", || UdpSocket::bind(address).is_err());
     server
+}
+
+/// Between one device and the gateways: all see the device at the same address, whichever of them it sends to.
+struct Switch {
+    address: SocketAddr,
+    ends: Arc<Ends>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Ends {
+    inside: UdpSocket,
+    outside: UdpSocket,
+    device: Mutex<Option<SocketAddr>>,
+    gateway: Mutex<SocketAddr>,
+    /// Which gateway the latest datagram came from.
+    latest: Mutex<Option<SocketAddr>>,
+    is_stopped: AtomicBool,
+}
+
+impl Switch {
+    fn to(gateway: SocketAddr) -> Switch {
+        let [inside, outside] = [(); 2].map(|()| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let turn = Duration::from_millis(200);
+            socket.set_read_timeout(Some(turn)).unwrap();
+            socket
+        });
+        let address = inside.local_addr().unwrap();
+        let ends = Arc::new(Ends {
+            inside,
+            outside,
+            device: Mutex::default(),
+            gateway: Mutex::new(gateway),
+            latest: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
+        });
+        let threads = [Ends::up, Ends::down].map(|forward| {
+            let ends = Arc::clone(&ends);
+            std::thread::spawn(move || {
+                let mut datagram = vec![0; 65_536];
+                while !ends.is_stopped.load(Ordering::Relaxed) {
+                    forward(&ends, &mut datagram);
+                }
+            })
+        });
+        Switch {
+            address,
+            ends,
+            threads: threads.into(),
+        }
+    }
+
+    /// From now on the device sends to this gateway.
+    fn switch(&self, gateway: SocketAddr) {
+        *self.ends.gateway.lock().unwrap() = gateway;
+    }
+
+    fn latest(&self) -> Option<SocketAddr> {
+        *self.ends.latest.lock().unwrap()
+    }
+}
+
+impl Ends {
+    /// An error is the time that is over, or belongs to a gateway that is gone.
+    fn up(&self, datagram: &mut [u8]) {
+        let Ok((length, device)) = self.inside.recv_from(datagram) else {
+            return;
+        };
+        *self.device.lock().unwrap() = Some(device);
+        let gateway = *self.gateway.lock().unwrap();
+        _ = self.outside.send_to(&datagram[..length], gateway);
+    }
+
+    fn down(&self, datagram: &mut [u8]) {
+        let Ok((length, gateway)) = self.outside.recv_from(datagram) else {
+            return;
+        };
+        *self.latest.lock().unwrap() = Some(gateway);
+        if let Some(device) = *self.device.lock().unwrap() {
+            _ = self.inside.send_to(&datagram[..length], device);
+        }
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        self.ends.is_stopped.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            _ = thread.join();
+        }
+    }
 }
 
 /// Three gateways, their store, their balancer, and devices.
@@ -192,7 +287,7 @@ impl Group {
                 match n {
                     0 => Device::of_library(self, identity, Library::Californium, &cid),
                     1 => Device::of_library(self, identity, Library::Pion, &cid),
-                    _ => Device::of_stack(self, identity),
+                    _ => Device::of_stack(self, self.balancer, identity),
                 }
             })
             .collect()
@@ -253,10 +348,10 @@ impl Device {
         Device::Library(client)
     }
 
-    fn of_stack(group: &Group, identity: &Identity) -> Device {
+    fn of_stack(group: &Group, gateway: SocketAddr, identity: &Identity) -> Device {
         let cid = ["cid=01020304"];
         let world = &group.world;
-        let (mut pipe, agreed) = Stack::MbedTls.connect_with(world, group.balancer, identity, &cid);
+        let (mut pipe, agreed) = Stack::MbedTls.connect_with(world, gateway, identity, &cid);
         assert!(agreed.contains("connection ID on of 8 bytes"), "{agreed}");
         let observe: Message = get(&["api", "v1", "attributes"]).option(OBSERVE, []);
         assert_eq!(pipe.request(&observe).text(), r#"{"interval":0}"#);
@@ -334,4 +429,93 @@ fn all_devices_are_served_while_the_store_is_away_and_protected_when_it_is_back(
     assert!(slowest < AT_MOST, "{slowest:?}");
     assert_eq!(group.handshakes(), before);
     group.assert_posts(3);
+}
+
+/// Posts as a CoAP client does, which repeats a request that is not answered (RFC 7252 §4.2): the other gateways know the address of
+/// a new session up to a second later. Returns how many times it was sent.
+async fn post_until_answered(device: &device::Device, id: u16) -> usize {
+    let request = Message {
+        id,
+        token: id.to_be_bytes().to_vec(),
+        ..post(&["api", "v1", "telemetry"], "{\"a\":1}")
+    };
+    for (sent, wait) in [2, 4, 8, 16].into_iter().enumerate() {
+        device.send(&request.encode()).await;
+        let answer = device.receive_within(Duration::from_secs(wait)).await;
+        if let Some(answer) = answer {
+            let answer = Message::decode(&answer);
+            assert_eq!((answer.code(), answer.id), ("2.01".to_owned(), id));
+            return sent + 1;
+        }
+    }
+    panic!("no answer to four transmissions")
+}
+
+/// Of a device without connection ID.
+async fn await_notification_at(device: &device::Device, interval: u32) {
+    let message = Message::decode(&device.receive().await);
+    let expected = json!({ "interval": interval }).to_string();
+    assert_eq!(message.text(), expected, "{message:?}");
+    let acknowledgement = Message {
+        kind: ACK,
+        id: message.id,
+        ..Message::default()
+    };
+    device.send(&acknowledgement.encode()).await;
+}
+
+/// nginx gives a device another address when it chooses another gateway. Here the address stays, so that a session without
+/// connection ID is found by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_gateway_serves_a_device_at_the_same_address_with_and_without_connection_id() {
+    let mut group = Group::with(2);
+    let addresses = group.addresses.clone();
+    let switches = [(); 2].map(|()| Switch::to(addresses[0]));
+    let names = [0, 1].map(|n: usize| group.identities[n].name.clone());
+    for name in &names {
+        group.change(name, 0);
+    }
+    let mut with = Device::of_stack(&group, switches[0].address, &group.identities[0]);
+    let authority = &group.world.authority.pem;
+    let without = (switches[1].address, &group.identities[1], authority);
+    let without = device::Device::connect(without.0, without.1, without.2).await;
+    let observe = get(&["api", "v1", "attributes"]).option(OBSERVE, []);
+    let observed = without.request(observe).await.message;
+    assert_eq!(observed.text(), r#"{"interval":0}"#);
+
+    // The last one is its own.
+    let turns = [addresses[1], addresses[2], addresses[0]];
+    for (id, gateway) in (1..).zip(turns) {
+        for switch in &switches {
+            switch.switch(gateway);
+        }
+        with.post(&names[0]);
+        let sent = post_until_answered(&without, id).await;
+        eprintln!("without connection ID, at another gateway: sent {sent} times");
+        // A device takes an answer from the address that it has sent to, and from no other.
+        let latest = [0, 1].map(|n: usize| switches[n].latest());
+        assert_eq!(latest, [Some(gateway); 2]);
+    }
+    assert_eq!(group.handshakes(), [0.0, 0.0]);
+
+    group.world.gateway.stop();
+    for switch in &switches {
+        switch.switch(addresses[1]);
+    }
+    let begin = Instant::now();
+    with.post(&names[0]);
+    let elapsed = begin.elapsed();
+    let begin = Instant::now();
+    let sent = post_until_answered(&without, 4).await;
+    let elapsed = [elapsed, begin.elapsed()];
+    eprintln!("after a kill, without connection ID: sent {sent} times");
+    eprintln!("after a kill, with and without connection ID: {elapsed:?}");
+    assert!(elapsed.iter().all(|one| *one < AT_MOST), "{elapsed:?}");
+    for name in &names {
+        group.change(name, 1);
+    }
+    with.await_notification(&names[0], 1);
+    await_notification_at(&without, 1).await;
+    assert_eq!(group.handshakes(), [0.0, 0.0]);
+    group.assert_posts(4);
 }
