@@ -1,6 +1,6 @@
 //! The scripts, and the arguments of each call.
 
-use replicas::store::Call;
+use replicas::store::{CLOCK_ERROR, Call};
 use replicas::{AddressKey, MAX_NODES, Name, Owner};
 use std::fmt::Write;
 use std::time::Duration;
@@ -51,6 +51,7 @@ impl Script {
             .replace("MAX_NODES", &MAX_NODES.to_string())
             .replace("MAX_ADDRESSES", &MAX_ADDRESSES.to_string())
             .replace("MAX_SUPERSEDED", &MAX_SUPERSEDED.to_string())
+            .replace("CLOCK_ERROR", &CLOCK_ERROR.to_string())
     }
 }
 

@@ -196,7 +196,7 @@ fn random_call(
             observes,
             start: random.u64(..1 << 40),
             // In the future, so that both clocks say the same about the session's age.
-            born: (1 << 40) + random.u64(..3),
+            born: (1 << 40) + random.u64(..9),
             is_again: random.bool(),
             block: 16,
             pace: 64,

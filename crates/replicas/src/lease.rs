@@ -210,6 +210,11 @@ impl Lease {
         self.promised.is_some_and(|until| until > now)
     }
 
+    /// Until when this node has promised that, or had.
+    pub(crate) const fn promised(&self) -> Option<Instant> {
+        self.promised
+    }
+
     /// Whether a call is due.
     pub(crate) fn call(&mut self, now: Instant) -> bool {
         let is_due = self.next_call.is_some_and(|at| at <= now);

@@ -6,7 +6,7 @@
 use crate::id::{
     AddressKey, DeviceKey, Instance, MAX_NODES, Member, Name, Node, Owner, SessionKey,
 };
-use crate::store::{Call, Reply};
+use crate::store::{CLOCK_ERROR, Call, Reply};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ struct Session {
     owner: Owner,
     version: u64,
     born: u64,
+    rank: u64,
     bound: u64,
     run: u64,
     row: Vec<u8>,
@@ -179,6 +180,7 @@ impl Model {
                     owner: *owner,
                     version: 0,
                     born: *born,
+                    rank: *born,
                     bound: *start,
                     // Of a run that there never is, so that numbers are skipped.
                     run: if *is_again { 0 } else { self.run },
@@ -198,10 +200,12 @@ impl Model {
                     Some(_) => return Reply::Exists,
                     None => {}
                 }
-                let Some(former) = self.make_newest(now, *key, *owner, (*device, *born), false)
+                let of_device = (*device, *born);
+                let Some((former, rank)) = self.make_newest(now, *key, *owner, of_device, true)
                 else {
                     return Reply::Superseded { key: *key };
                 };
+                session.rank = rank;
                 let (start, end) = session.next_block(self.run, self.time(now), *block, *pace);
                 self.sessions.insert(*key, session);
                 self.move_address(*key, None, *address);
@@ -227,12 +231,20 @@ impl Model {
                 row,
             } => {
                 let (run, time) = (self.run, self.time(now));
-                let Some(session) = self.sessions.get_mut(key) else {
+                let Some(session) = self.sessions.get(key) else {
                     return Reply::Missing;
                 };
                 if (session.owner, session.version) != (*owner, *version) {
                     return Reply::NotOwner;
                 }
+                let of_device = (session.device, session.rank);
+                if (self.make_newest(now, *key, *owner, of_device, false)).is_none() {
+                    self.remove(*key);
+                    return Reply::Superseded { key: *key };
+                }
+                let Some(session) = self.sessions.get_mut(key) else {
+                    return Reply::Missing;
+                };
                 session.row.clone_from(row);
                 session.observes = *observes;
                 let block = block.map(|block| session.next_block(run, time, block, *pace));
@@ -313,8 +325,8 @@ impl Model {
         } else if !take && held != Some(session.version) {
             return Reply::Free { key };
         }
-        let of_device = (session.device, session.born);
-        if (self.make_newest(now, key, owner, of_device, true)).is_none() {
+        let of_device = (session.device, session.rank);
+        if (self.make_newest(now, key, owner, of_device, false)).is_none() {
             self.remove(key);
             return Reply::Superseded { key };
         }
@@ -353,41 +365,44 @@ impl Model {
         }
     }
 
-    /// A session of a device is created, or claimed. Returns the live owner of the one that it supersedes. `None`: it is
-    /// superseded itself.
+    /// A session of a device is created, or else claimed or saved. Returns the live owner of the one that it supersedes, and its
+    /// rank: when it was established, or the rank of one that it supersedes and that seems to be newer. `None`: it is superseded itself.
     fn make_newest(
         &mut self,
         now: Instant,
         key: SessionKey,
         owner: Owner,
-        (device, born): (Option<DeviceKey>, u64),
-        is_claimed: bool,
-    ) -> Option<Option<Owner>> {
+        (device, rank): (Option<DeviceKey>, u64),
+        is_created: bool,
+    ) -> Option<(Option<Owner>, u64)> {
         let Some(device) = device else {
-            return Some(None);
+            return Some((None, rank));
         };
         let newest = self.devices.get(&device).copied();
         let newest = newest.filter(|newest| *newest != key);
         let there = newest.and_then(|newest| Some((newest, self.sessions.get(&newest)?)));
         let mut former = None;
+        let mut new_rank = rank;
         if let Some((newest, there)) = there {
-            let is_newer = there.born > born || is_claimed && there.born == born;
-            if there.owner == owner {
-                if is_newer {
-                    return Some(None);
-                }
-            } else if is_newer {
-                return None;
-            } else if self.is_live(now, there.owner) {
-                former = Some(there.owner);
+            let is_newer = match is_created {
+                true => there.rank > rank.saturating_add(CLOCK_ERROR),
+                false => there.rank >= rank,
+            };
+            if is_newer {
+                return (there.owner == owner).then_some((None, rank));
+            }
+            new_rank = there.rank.max(rank);
+            let was = there.owner;
+            if was != owner && self.is_live(now, was) {
+                former = Some(was);
                 self.ended += 1;
                 self.superseded.insert(self.ended, newest);
-            } else {
+            } else if was != owner {
                 self.remove(newest);
             }
         }
         self.devices.insert(device, key);
-        Some(former)
+        Some((former, new_rank))
     }
 
     fn move_address(&mut self, key: SessionKey, from: Option<AddressKey>, to: Option<AddressKey>) {

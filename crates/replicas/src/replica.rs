@@ -157,11 +157,14 @@ struct Stored {
     is_fresh: bool,
     /// Above which numbers it is to be created.
     start: u64,
+    /// It may be there already: a reply was lost.
+    is_unsure: bool,
 }
 
 /// A session in memory.
 #[derive(Debug)]
 struct Held {
+    established: Instant,
     numbers: SendNumbers,
     address: Option<AddressKey>,
     /// The store does not have that address yet.
@@ -377,7 +380,7 @@ impl Replica {
                 save,
                 with_block,
                 with_address,
-            } => self.saved(key, save, (with_block, with_address), &reply),
+            } => self.saved(now, key, save, (with_block, with_address), &reply),
             InFlight::Claim { name, epoch, owner } => {
                 self.claimed(now, name, (epoch, owner), reply);
             }

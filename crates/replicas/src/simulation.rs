@@ -31,6 +31,7 @@ fn run(seed: u64, kinds: &[Kind], interval: Duration) -> World {
     let recovers = if world.forgets { 45 } else { 12 };
     world.run_for(Duration::from_secs(recovers));
     world.check_that_all_are_served(Duration::from_secs(6));
+    world.check_that_all_are_followed();
     world
 }
 
@@ -96,6 +97,49 @@ fn everything_fails_in_any_order() {
 fn the_store_forgets_what_it_gave_out() {
     for seed in seeds(100) {
         run(seed, Kind::ALL, Duration::from_millis(2_000));
+    }
+}
+
+#[test]
+fn devices_begin_new_sessions_at_other_nodes_and_are_followed_by_one() {
+    let mut superseded = 0;
+    for seed in seeds(200) {
+        let kinds: &[Kind] = match seed % 4 {
+            0 => &[],
+            1 => &[Kind::Kill, Kind::Start, Kind::Stop],
+            2 => &[Kind::CutStore, Kind::CutNodes, Kind::Stall],
+            _ => Kind::ALL_THAT_REMEMBER,
+        };
+        let mut world = World::new(seed, 3, 6);
+        world.has_reboots = true;
+        world.is_lossy = !kinds.is_empty();
+        world.run_for(Duration::from_secs(6));
+        world.faults = Some((kinds.to_vec(), Duration::from_secs(2)));
+        world.run_for(Duration::from_secs(60));
+        world.faults = None;
+        world.has_reboots = false;
+        world.heal();
+        world.run_for(Duration::from_secs(30));
+        world.check_that_all_are_served(Duration::from_secs(6));
+        world.check_that_all_are_followed();
+        superseded += world.sums().superseded;
+    }
+    assert!(superseded > 1_000, "{superseded}");
+}
+
+#[test]
+fn when_a_node_dies_its_sleeping_devices_are_followed_by_others_within_five_seconds() {
+    for seed in seeds(30) {
+        let mut world = World::new(seed, 3, 12);
+        world.run_for(Duration::from_secs(10));
+        world.is_asleep = true;
+        world.apply(if seed % 2 == 0 {
+            Fault::Kill
+        } else {
+            Fault::Stop
+        });
+        world.run_for(Duration::from_secs(5));
+        world.check_that_all_are_followed();
     }
 }
 

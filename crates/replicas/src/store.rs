@@ -8,7 +8,7 @@
 //! | lease of each node number | fencing number, instance, address; until when, by the store's clock |
 //! | the last fencing number | each lease has a higher one |
 //! | the store's id | drawn when there is none: a store that lost everything has another one |
-//! | each session | owner, *version*, *bound*, row, address, when it was established |
+//! | each session | owner, *version*, *bound*, row, address, device, when it was established, and its rank in that order |
 //! | each address | the session that was there last; the one before it has none any more |
 //! | each device | its newest session, as far as any was created with its name |
 //! | sessions that a newer one of their device has superseded, in that order | so that their nodes end them |
@@ -19,8 +19,12 @@
 //! what the store's owner has.
 //!
 //! A device is followed by the node of its newest session: that with which it has completed a handshake last. If another node owns
-//! an older one, that is superseded; two of one node are both served. Who claims or creates a session that is superseded learns it
-//! from the reply, and it is removed.
+//! an older one, that is superseded; two of one node are both served. Who claims, creates or saves a session that is superseded
+//! learns it from the reply, and it is removed. So when one of two of one node is superseded or ends, the other one is to be
+//! saved: it is superseded as well, or becomes the newest.
+//!
+//! When a session was established its node reckons by the store's clock, of which it knows seconds. So of two that were established
+//! within [`CLOCK_ERROR`] that one is newer which is created last.
 //!
 //! The *bound* of a session is the first send number that was given to nobody. It only rises. The store also notes
 //! in which *run* of the store it was last raised. A store that was started again, or a replica that has become the
@@ -33,6 +37,9 @@ use crate::id::{AddressKey, DeviceKey, Instance, Member, Name, Owner, SessionKey
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// By how many seconds two nodes may differ when they reckon the store's clock: both round down, and a reply takes a while.
+pub const CLOCK_ERROR: u64 = 3;
 
 /// A call. A caller without a valid lease gets [`Reply::NotLeased`], except for that of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]

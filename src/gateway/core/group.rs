@@ -203,13 +203,19 @@ impl Core {
     }
 
     /// A member has ended, but is still among the others. With the last session of a device its relay is forgotten: other gateways
-    /// could not know that this one still follows it.
+    /// could not know that this one still follows it. Others of the device are written: the store knows one of them alone, and
+    /// says whether another gateway has a newer one.
     pub(super) fn member_ends(&mut self, now: Instant, session: SessionId) {
         if !self.is_member(session) {
             return;
         }
         if let Some(device) = self.device_of(session) {
             let sessions = self.sessions.of_device(&device.name);
+            if let Some(group) = &mut self.group {
+                for other in sessions.iter().filter(|other| **other != session) {
+                    group.members.is_due(*other);
+                }
+            }
             if sessions.iter().all(|other| *other == session) {
                 self.forget_relay(now, &device.name);
             }

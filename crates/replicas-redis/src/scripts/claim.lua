@@ -6,7 +6,7 @@ local key = name
 if by == 'a' then
   key = redis.call('GET', address_of(name))
 end
-local session = key and redis.call('HMGET', session_of(key), 'owner', 'version', 'born', 'address', 'row', 'device', 'observes')
+local session = key and redis.call('HMGET', session_of(key), 'owner', 'version', 'born', 'address', 'row', 'device', 'observes', 'rank')
 if not session or not session[1] then
   if by == 'a' then
     redis.call('ZREM', prefix .. 'addresses', name)
@@ -24,7 +24,7 @@ elseif is_live(previous) then
 elseif take ~= '1' and held ~= session[2] then
   return {'free', key}
 end
-if not make_newest(key, owner, session[6], session[3], ttl, true) then
+if not make_newest(key, owner, session[6], session[8], ttl, false) then
   remove_session(key, previous, session[4])
   return {'superseded', key}
 end

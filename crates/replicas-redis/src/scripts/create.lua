@@ -8,13 +8,13 @@ if there[1] == owner and there[2] == '0' then
 elseif there[1] then
   return {'exists'}
 end
-local is_newest, former = make_newest(key, owner, device, born, ttl, false)
+local is_newest, former, rank = make_newest(key, owner, device, born, ttl, true)
 if not is_newest then
   return {'superseded', key}
 end
 -- Of a run that there never is, so that numbers are skipped.
 local in_run = is_again == '1' and '' or run
-redis.call('HSET', session_of(key), 'owner', owner, 'version', '0', 'born', born, 'bound', start, 'run', in_run, 'row', row, 'address', '', 'device', device, 'observes', observes)
+redis.call('HSET', session_of(key), 'owner', owner, 'version', '0', 'born', born, 'rank', rank, 'bound', start, 'run', in_run, 'row', row, 'address', '', 'device', device, 'observes', observes)
 local first, finish = next_block(key, run, block, pace)
 redis.call('PEXPIRE', session_of(key), ttl)
 move_address(key, '', address, ttl)

@@ -83,34 +83,40 @@ local function remove_session(key, owner, address)
   redis.call('DEL', session_of(key))
 end
 
--- A session of a device is created, or claimed. Returns whether it is the newest, and the live owner of the one that it supersedes.
-local function make_newest(key, owner, device, born, ttl, is_claimed)
+-- A session of a device is created, or else claimed or saved. Returns whether it is the newest, the live owner of the one that it
+-- supersedes, and its rank: when it was established, or the rank of one that it supersedes and that seems to be newer.
+local function make_newest(key, owner, device, rank, ttl, is_created)
   if device == '' then
-    return true, ''
+    return true, '', rank
   end
   local former = ''
   local newest = redis.call('GET', device_of(device))
   if newest and newest ~= key then
-    local there = redis.call('HMGET', session_of(newest), 'owner', 'born', 'address')
+    local there = redis.call('HMGET', session_of(newest), 'owner', 'rank', 'address')
     if there[1] then
-      local difference = tonumber(there[2]) - tonumber(born)
-      local is_newer = difference > 0 or (is_claimed and difference == 0)
-      if there[1] == owner then
-        if is_newer then
-          return true, ''
-        end
+      local difference = tonumber(there[2]) - tonumber(rank)
+      local is_newer = difference >= 0
+      if is_created then
+        is_newer = difference > CLOCK_ERROR
+      end
+      if there[1] == owner and is_newer then
+        return true, '', rank
       elseif is_newer then
-        return false, ''
-      elseif is_live(there[1]) then
+        return false, '', rank
+      end
+      if difference > 0 then
+        rank = there[2]
+      end
+      if there[1] ~= owner and is_live(there[1]) then
         former = there[1]
         redis.call('ZADD', prefix .. 'superseded', redis.call('INCR', prefix .. 'ended'), newest)
         -- Nodes read it with each renewal.
         redis.call('ZREMRANGEBYRANK', prefix .. 'superseded', 0, -10 * MAX_SUPERSEDED)
-      else
+      elseif there[1] ~= owner then
         remove_session(newest, there[1], there[3])
       end
     end
   end
   redis.call('SET', device_of(device), key, 'PX', ttl)
-  return true, former
+  return true, former, rank
 end

@@ -2,19 +2,20 @@ local key, version, owner, address, run, block, pace, ttl, row, moves, observes 
 if not is_live(owner) then
   return {'not leased'}
 end
-local session = redis.call('HMGET', session_of(key), 'owner', 'version', 'address', 'device', 'observes')
+local session = redis.call('HMGET', session_of(key), 'owner', 'version', 'address', 'device', 'observes', 'rank')
 if not session[1] then
   return {'missing'}
 end
 if session[1] ~= owner or session[2] ~= version then
   return {'not owner'}
 end
+if not make_newest(key, owner, session[4], session[6], ttl, false) then
+  remove_session(key, owner, session[3])
+  return {'superseded', key}
+end
 redis.call('HSET', session_of(key), 'row', row, 'observes', observes)
 if session[5] ~= observes then
   set_observes(key, owner, observes)
-end
-if session[4] ~= '' and redis.call('GET', device_of(session[4])) == key then
-  redis.call('PEXPIRE', device_of(session[4]), ttl)
 end
 redis.call('PEXPIRE', session_of(key), ttl)
 move_address(key, session[3], moves == '1' and address or session[3], ttl)

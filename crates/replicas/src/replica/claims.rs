@@ -3,8 +3,8 @@
 use super::{Follow, Held, InFlight, Output, Replica, Stored};
 use crate::id::{AddressKey, Name, Owner, SessionKey};
 use crate::send_numbers::SendNumbers;
-use crate::store::{Call, Reply};
-use std::time::Instant;
+use crate::store::{CLOCK_ERROR, Call, Reply};
+use std::time::{Duration, Instant};
 
 impl Replica {
     /// Looks a session up. `false`: that is not possible now.
@@ -79,6 +79,7 @@ impl Replica {
                     is_created: true,
                     is_fresh: false,
                     start: 0,
+                    is_unsure: false,
                 };
                 if self.take_over(now, key, stored, address, (start, end), &row) {
                     self.deliver(now, name, key);
@@ -152,7 +153,12 @@ impl Replica {
             // It stays where it is: this node may have the wrong secret.
             return false;
         };
+        // One that is new may just have superseded one of a node that has not learned that yet.
+        let age = self.lease.store_time(now).saturating_sub(stored.born);
+        let is_new = Duration::from_secs(age.saturating_sub(CLOCK_ERROR)) <= self.settings.lease;
+        let at = now.checked_add(self.settings.lease).filter(|_| is_new);
         let held = Held {
+            established: now,
             numbers: SendNumbers::of_block(start, end),
             address: None,
             moves: false,
@@ -161,7 +167,7 @@ impl Replica {
             // Both are in the row, which the user reads.
             device: None,
             observes: false,
-            follow: Follow::At(now),
+            follow: Follow::At(at.unwrap_or(now)),
         };
         self.sessions.insert(key, held);
         self.place(key, address);

@@ -13,19 +13,25 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 
 impl Replica {
     /// The first row of a session is in the store. `former`: the node that has the former session of its device. It learns with
-    /// its next renewal of its lease that it is superseded, or it has no lease then.
-    pub(super) fn may_follow(&mut self, now: Instant, key: SessionKey, former: Option<Owner>) {
-        let at = match former {
-            Some(former) => {
-                // It must not serve that session by promises.
-                self.lease.took_over_from(former);
-                now.checked_add(self.settings.lease)
-            }
-            None => Some(now),
-        };
+    /// its next renewal of its lease that it is superseded, or it has no lease then. `is_unsure`: it may have been there before, and
+    /// then the reply that named that node was lost.
+    pub(super) fn may_follow(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        former: Option<Owner>,
+        is_unsure: bool,
+    ) {
+        if let Some(former) = former {
+            // It must not serve that session by promises.
+            self.lease.took_over_from(former);
+        }
+        let waits = former.is_some() || is_unsure;
+        let at = now.checked_add(self.settings.lease).filter(|_| waits);
+        // A node that has a promise of this one may follow the device until that ends, without a lease.
+        let at = at.max(self.lease.promised()).unwrap_or(now);
         if let Some(held) = self.sessions.get_mut(&key)
             && held.follow == Follow::No
-            && let Some(at) = at
         {
             held.follow = Follow::At(at);
             self.unfollowed.insert(key);

@@ -20,6 +20,7 @@ impl Replica {
         device: Option<DeviceKey>,
     ) {
         let held = Held {
+            established: now,
             numbers: SendNumbers::of_new_session(next),
             address: None,
             moves: false,
@@ -121,7 +122,7 @@ impl Replica {
         let epoch = self.lease.epoch();
         let store = self.lease.store();
         let (block, pace) = (self.settings.block, self.settings.pace);
-        let born = self.lease.store_time(now);
+        let time = self.lease.store_time(now);
         if self.calls.len() >= self.settings.max_calls {
             self.counters.refused_calls = self.counters.refused_calls.saturating_add(1);
             return None;
@@ -135,14 +136,17 @@ impl Replica {
                 let start = held.numbers.next();
                 // From here on another node may have it, with the numbers above.
                 held.numbers.stop_at(start.saturating_add(block));
+                // It may have waited for the store: a session of its device that is newer elsewhere must not be taken for older.
+                let age = now.saturating_duration_since(held.established);
                 Stored {
                     version: 0,
-                    born,
+                    born: time.saturating_sub(age.as_secs()),
                     store,
                     epoch,
                     is_created: false,
                     is_fresh: true,
                     start,
+                    is_unsure: false,
                 }
             }
         };
@@ -215,6 +219,7 @@ impl Replica {
                 let Some(held) = self.sessions.get_mut(&key) else {
                     return;
                 };
+                let is_unsure = held.stored.is_some_and(|stored| stored.is_unsure);
                 if let Some(stored) = &mut held.stored
                     && stored.epoch == epoch
                 {
@@ -230,13 +235,19 @@ impl Replica {
                     stored.is_created = true;
                 }
                 self.outputs.push_back(Output::Saved { key, save });
-                self.may_follow(now, key, *former);
+                self.may_follow(now, key, *former, is_unsure);
                 self.follow_if_due(now, key);
                 self.advance_session(now, key);
             }
             Reply::Superseded { .. } => self.superseded(now, key),
             Reply::Exists => self.lose(key),
-            _ => self.not_saved(key, save),
+            _ => {
+                let held = self.sessions.get_mut(&key);
+                if let Some(stored) = held.and_then(|held| held.stored.as_mut()) {
+                    stored.is_unsure = true;
+                }
+                self.not_saved(key, save);
+            }
         }
     }
 
@@ -246,6 +257,7 @@ impl Replica {
     )]
     pub(super) fn saved(
         &mut self,
+        now: Instant,
         key: SessionKey,
         save: SaveId,
         (with_block, with_address): (bool, bool),
@@ -265,6 +277,7 @@ impl Replica {
                 self.outputs.push_back(Output::Saved { key, save });
             }
             Reply::NotOwner => self.lose(key),
+            Reply::Superseded { .. } => self.superseded(now, key),
             Reply::Missing => {
                 self.missing(key);
                 self.not_saved(key, save);
@@ -296,6 +309,7 @@ impl Replica {
             is_created: false,
             is_fresh: false,
             start: held.numbers.end(),
+            is_unsure: false,
         });
         self.dirty.insert(key);
         self.outputs.push_back(Output::Write { key });

@@ -42,6 +42,8 @@ pub(super) struct Device {
     pub(super) waits_since: Option<Instant>,
     pub(super) last_answer: Instant,
     pub(super) handshakes: u32,
+    /// When the last handshake was.
+    pub(super) began: Instant,
     /// A row of its session was in the store.
     pub(super) was_protected: bool,
     /// Nodes that it has sent to lately: only their answers get through the balancer.

@@ -61,6 +61,8 @@ pub(super) struct Gateway {
     pub(super) stalled_until: Instant,
     pub(super) sessions: BTreeMap<SessionKey, Session>,
     pub(super) saves: BTreeMap<SaveId, (SessionKey, u64)>,
+    /// Sessions whose devices it follows.
+    pub(super) followed: BTreeSet<SessionKey>,
     /// The connection to the store: calls of an earlier one are not carried out.
     pub(super) connection: u64,
     /// When the last call and the last reply arrive, so that later ones come later.

@@ -43,6 +43,80 @@ impl World {
         }
     }
 
+    /// Whether this node has polls and subscriptions for the session's device.
+    fn follows(&self, node: usize, key: SessionKey) -> bool {
+        let gateway = &self.gateways[node];
+        gateway.is_alive
+            && gateway.stalled_until <= self.now
+            && gateway.followed.contains(&key)
+            && gateway.replica.serves(self.now, key)
+    }
+
+    /// The nodes that follow this device, and by which of its sessions.
+    fn followers(&self, device: usize) -> Vec<(usize, SessionKey)> {
+        let mut followers = Vec::new();
+        for (node, gateway) in self.gateways.iter().enumerate() {
+            for (key, session) in &gateway.sessions {
+                if session.device == device && self.follows(node, *key) {
+                    followers.push((node, *key));
+                }
+            }
+        }
+        followers
+    }
+
+    /// Called when a node begins to follow the session's device.
+    pub(super) fn check_that_one_follows(&mut self, node: usize, key: SessionKey) {
+        let me = &self.gateways[node];
+        let Some(session) = me.sessions.get(&key) else {
+            panic!("{key:?} is followed but is not there, seed {}", self.seed);
+        };
+        if self.forgets || !self.follows(node, key) {
+            return;
+        }
+        let followers = self.followers(session.device);
+        for (other, its) in followers.into_iter().filter(|(other, _)| *other != node) {
+            let gateway = &self.gateways[other];
+            let is_unknown = |a: &Gateway, b: &Gateway| {
+                a.replica.is_detached(self.now) && !a.replica.knows(&b.replica)
+            };
+            // The store has not been able to say anything about a session that is not there.
+            // Nor about one beside which its node had another one of the device, until it is saved.
+            let is_excused = !me.replica.is_protected(key)
+                || !gateway.replica.is_protected(its)
+                || self.had_others.contains(&its);
+            assert!(
+                is_excused || is_unknown(me, gateway) || is_unknown(gateway, me),
+                "a device is followed by {node} with {key:?} and by {other} with {its:?}, seed {}: {}\nand {}",
+                self.seed,
+                self.describe(key),
+                self.describe(its)
+            );
+        }
+    }
+
+    /// Each device is followed by the one node that has its session.
+    pub(super) fn check_that_all_are_followed(&self) {
+        for (number, device) in self.devices.iter().enumerate() {
+            if !device.was_protected {
+                continue;
+            }
+            let followers = self.followers(number);
+            let mut nodes: Vec<usize> = followers.iter().map(|(node, _)| *node).collect();
+            nodes.dedup();
+            let is_its = followers.iter().any(|(_, key)| *key == device.key);
+            // A store that forgets may forget that a session was superseded.
+            let is_one = nodes.len() == 1 || self.forgets;
+            assert!(
+                is_one && is_its,
+                "device {number} with {:?} is followed by {followers:?}, seed {}: {}",
+                device.key,
+                self.seed,
+                self.describe(device.key)
+            );
+        }
+    }
+
     /// Remembers what has happened to a session, for messages.
     pub(super) fn note(&mut self, key: SessionKey, node: usize, what: String) {
         let notes = self.notes.entry(key).or_default();
@@ -138,6 +212,7 @@ impl World {
             let counters = gateway.replica.counters();
             sums.taken_over += counters.taken_over;
             sums.lost += counters.lost;
+            sums.superseded += counters.superseded;
             sums.claims += counters.claims;
             sums.forwarded += counters.forwarded;
             sums.bad_frames += counters.bad_frames;

@@ -5,6 +5,7 @@ use super::gateway::Session;
 use super::world::{Event, GIVE_UP, REPEAT, World};
 use crate::id::{DeviceKey, Node};
 use crate::path::{Path, Route};
+use crate::store::CLOCK_ERROR;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ impl World {
         client.key = key;
         client.next_number = 1;
         client.handshakes += 1;
+        client.began = now;
         client.was_protected = false;
         client.waits_since = None;
         client.last_answer = now;
@@ -49,6 +51,7 @@ impl World {
         gateway.sessions.insert(key, session);
         let name = DeviceKey(u64::try_from(device).unwrap().to_be_bytes());
         (gateway.replica).establish(now, key, 1, address, Some(name));
+        gateway.replica.set_observes(key, true);
         gateway.replica.store(now, key, &row);
         self.after(node);
     }
@@ -57,9 +60,42 @@ impl World {
         Ipv4Addr::new(10, 0, 0, u8::try_from(node % 250).unwrap() + 1).into()
     }
 
+    /// A device ends its session, if its node gets to know that, or just forgets it, and shakes hands.
+    fn reboot(&mut self, device: usize) {
+        let key = self.devices[device].key;
+        for node in self.alive() {
+            let gateway = &mut self.gateways[node];
+            if gateway.sessions.contains_key(&key)
+                && gateway.replica.serves(self.now, key)
+                && self.random.u8(..) < 80
+            {
+                self.note(key, node, "ends".to_owned());
+                // The store names the newest session alone: while that is none, it can't name a former one.
+                for gateway in &self.gateways {
+                    let others = gateway.sessions.iter();
+                    let others = others.filter(|(_, session)| session.device == device);
+                    self.had_others.extend(others.map(|(other, _)| *other));
+                }
+                self.gateways[node].replica.end(self.now, key);
+                self.forget(node, key);
+                self.after(node);
+            }
+        }
+        self.new_session(device);
+    }
+
     /// A device sends, or sends again.
     pub(super) fn device(&mut self, device: usize) {
         let now = self.now;
+        if self.is_asleep {
+            self.at(REPEAT, Event::Device(device));
+            return;
+        }
+        // Of two that come shortly one after the other, that one counts as newer which gets to the store last.
+        let is_long_ago = now - self.devices[device].began > 2 * Duration::from_secs(CLOCK_ERROR);
+        if self.has_reboots && is_long_ago && self.random.u8(..) < 40 {
+            self.reboot(device);
+        }
         let client = &self.devices[device];
         let next = match client.waits_since {
             Some(since) if now - since >= GIVE_UP => {

@@ -51,8 +51,13 @@ impl World {
                 | Output::Saved { .. }
                 | Output::NotSaved { .. }
                 | Output::Unknown { .. }) => self.output(node, output),
-                // Who follows a device is simulated with the gateway.
-                Output::Follow { .. } | Output::Suspended | Output::Resumed => {}
+                Output::Follow { key } => {
+                    self.note(key, node, "follows".to_owned());
+                    self.gateways[node].followed.insert(key);
+                    self.check_that_one_follows(node, key);
+                }
+                Output::Suspended => self.gateways[node].followed.clear(),
+                Output::Resumed => {}
             }
         }
         if let Some(at) = self.gateways[node].replica.next_timeout(now) {
@@ -81,12 +86,12 @@ impl World {
                 gateway.sessions.insert(key, Session::decode(&row));
             }
             Output::Lost { key } | Output::Superseded { key } => {
-                gateway.sessions.remove(&key);
-                gateway.saves.retain(|_, (other, _)| *other != key);
                 self.note(key, node, "loses".to_owned());
+                self.forget(node, key);
             }
             Output::Write { key } => {
                 let row = gateway.sessions[&key].encode();
+                gateway.replica.set_observes(key, true);
                 gateway.replica.store(now, key, &row);
             }
             Output::Saved { key, save } => {
@@ -110,6 +115,22 @@ impl World {
             | Output::Follow { .. }
             | Output::Suspended
             | Output::Resumed => unreachable!(),
+        }
+    }
+
+    /// A session has ended at this node. Others of its device are written.
+    pub(super) fn forget(&mut self, node: usize, key: SessionKey) {
+        let gateway = &mut self.gateways[node];
+        gateway.followed.remove(&key);
+        gateway.saves.retain(|_, (other, _)| *other != key);
+        let Some(ended) = gateway.sessions.remove(&key) else {
+            return;
+        };
+        for (other, session) in &gateway.sessions {
+            if session.device == ended.device {
+                self.had_others.insert(*other);
+                gateway.replica.store(self.now, *other, &session.encode());
+            }
         }
     }
 

@@ -58,6 +58,12 @@ pub(super) struct World {
     pub(super) all_have_connection_ids: bool,
     /// Datagrams get lost.
     pub(super) is_lossy: bool,
+    /// Devices begin new sessions, with or without ending the former one.
+    pub(super) has_reboots: bool,
+    /// Sessions beside which their node has had another one of the same device.
+    pub(super) had_others: BTreeSet<SessionKey>,
+    /// Devices send nothing.
+    pub(super) is_asleep: bool,
     /// The store forgets in this run.
     pub(super) forgets: bool,
     secret: GroupSecret,
@@ -102,6 +108,9 @@ impl World {
             faults: None,
             all_have_connection_ids: false,
             is_lossy: false,
+            has_reboots: false,
+            had_others: BTreeSet::new(),
+            is_asleep: false,
             forgets: false,
             ids: secret.connection_ids(),
             addresses: secret.addresses(),
@@ -125,6 +134,7 @@ impl World {
                 waits_since: None,
                 last_answer: self.now,
                 handshakes: 0,
+                began: self.now,
                 was_protected: false,
                 flows: BTreeSet::new(),
                 sent: Vec::new(),
@@ -155,6 +165,7 @@ impl World {
             stalled_until: self.now,
             sessions: BTreeMap::new(),
             saves: BTreeMap::new(),
+            followed: BTreeSet::new(),
             connection: 0,
             last_call: self.now,
             last_reply: self.now,
