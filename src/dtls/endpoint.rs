@@ -144,6 +144,15 @@ impl<T> Endpoint<T> {
 
     /// Handles a received datagram.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.receive_on(now, path, datagram, true);
+    }
+
+    /// Handles a received datagram, but not for the session of its path, if it goes by that: another gateway may serve it.
+    pub fn receive_for_handshakes(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.receive_on(now, path, datagram, false);
+    }
+
+    fn receive_on(&mut self, now: Instant, path: Path, datagram: &[u8], by_path: bool) {
         self.counters.datagrams_received += 1;
         if let Some(id) = self.connection_id(datagram) {
             return self.receive_by_connection_id(now, path, id, datagram);
@@ -161,6 +170,7 @@ impl<T> Endpoint<T> {
             },
             DatagramKind::Plaintext | DatagramKind::Protected => {
                 let established = self.index.established(path, &self.sessions);
+                let established = established.filter(|_| by_path);
                 if half_open.proven.is_none() && established.is_none() {
                     self.counters.no_session += 1;
                 }
@@ -184,16 +194,13 @@ impl<T> Endpoint<T> {
                 None => Found::ConnectionId(id),
             };
         }
-        let half_open = self.index.half_open(path);
-        match (
-            record::classify(datagram),
-            self.index.established(path, &self.sessions),
-        ) {
-            // A handshake of the path may need it as well.
-            (DatagramKind::Protected, _) if half_open.proven.is_some() => Found::Other,
-            (DatagramKind::Protected, Some(session)) => Found::Session(session),
-            (DatagramKind::Protected, None) => Found::NoSession,
-            _ => Found::Other,
+        // A handshake of the path may need it as well. Sessions of DTLS 1.3 are in no other gateway.
+        if !record::is_protected12(datagram) || self.index.half_open(path).proven.is_some() {
+            return Found::Other;
+        }
+        match self.index.established(path, &self.sessions) {
+            Some(session) => Found::Session(session),
+            None => Found::NoSession,
         }
     }
 
@@ -419,9 +426,9 @@ pub enum Found<'a> {
     Session(SessionId),
     /// No session or handshake here has this connection ID.
     ConnectionId(&'a [u8]),
-    /// It is a protected record without connection ID, and on its path is nothing.
+    /// It is a protected record of DTLS 1.2 without connection ID, and on its path is nothing.
     NoSession,
-    /// To a handshake, or nowhere.
+    /// To a handshake, to the session of its path if it has records for that as well, or nowhere.
     Other,
 }
 

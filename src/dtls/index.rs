@@ -72,12 +72,10 @@ impl Index {
         }
     }
 
-    /// Connection IDs have eight bytes and are made by this from now on, if there are any.
+    /// Connection IDs are made by this from now on, if they have eight bytes: handshakes can't read those of another length than is
+    /// configured.
     pub(super) fn set_connection_ids(&mut self, maker: Box<dyn MakeConnectionId>) {
-        if self.length > 0 {
-            self.length = 8;
-        }
-        self.maker = Some(maker);
+        self.maker = (self.length == 8).then_some(maker);
     }
 
     /// Bytes of a connection ID; 0: there are none.

@@ -123,6 +123,11 @@ pub(crate) fn classify(datagram: &[u8]) -> DatagramKind {
     }
 }
 
+/// Whether a datagram begins with a protected record of DTLS 1.2.
+pub(crate) fn is_protected12(datagram: &[u8]) -> bool {
+    next_record(&mut Cursor(datagram)).is_some_and(|record| record.epoch != 0)
+}
+
 /// Whether a datagram is one record with one handshake message, or one fragment, and nothing else.
 pub(crate) fn is_single_message(datagram: &[u8]) -> bool {
     let mut cursor = Cursor(datagram);

@@ -77,8 +77,8 @@ impl<T> Endpoint<T> {
         }
         let mut returned = None;
         connection.unproven = match connection.unproven.take() {
-            // It is back where it was.
-            Some(unproven) if unproven.proven == path => {
+            // It is back where it was, whichever of our addresses it sends to.
+            Some(unproven) if unproven.proven.canonical_remote() == path.canonical_remote() => {
                 returned = Some(unproven);
                 None
             }

@@ -115,8 +115,8 @@ impl<T> Endpoint<T> {
         }
     }
 
-    /// Connection IDs are made by this from now on: gateways of one group recognise those of one another. Without connection IDs
-    /// ([`Parameters::connection_id`](crate::dtls::Parameters::connection_id) is 0) nothing changes.
+    /// Connection IDs are made by this from now on: gateways of one group recognise those of one another. Unless they have eight bytes
+    /// ([`Parameters::connection_id`](crate::dtls::Parameters::connection_id)) nothing changes.
     pub fn set_connection_ids(&mut self, maker: Box<dyn MakeConnectionId>) {
         self.index.set_connection_ids(maker);
     }

@@ -19,6 +19,7 @@ mod cookies;
 mod crowding;
 mod forged;
 mod fragmented;
+mod in_group;
 mod moving;
 mod random_resumptions;
 mod refused;

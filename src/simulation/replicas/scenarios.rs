@@ -1,8 +1,9 @@
 //! One gateway dies, stops or is slow; the store is away; a device begins anew elsewhere.
 
-use super::{GroupWorld, SECOND};
+use super::{GroupWorld, SECOND, local};
 use crate::downlink::Kind;
-use coap::Code;
+use crate::dtls::Path;
+use coap::{Code, Type};
 
 /// The lengths of connection IDs: with none a session is found by its client's address.
 const LENGTHS: [u8; 2] = [8, 0];
@@ -190,4 +191,38 @@ fn former_sessions_of_a_device_that_goes_elsewhere_end_with_its_last_one() {
         .map(|gateway| gateway.upstream.platform.polls_of("device-0"))
         .collect();
     assert_eq!(polls, [0, 1]);
+}
+
+/// A record in plaintext, which anyone can write, in front of one of a device: together they are not only the session's.
+#[test]
+fn nothing_is_forwarded_for_a_session_that_is_not_served_whatever_its_record_comes_behind() {
+    const WARNING: [u8; 15] = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0];
+    for length in LENGTHS {
+        for front in [&[][..], &WARNING] {
+            let mut world = GroupWorld::new(2, 1, 7, length);
+            world.connect_all();
+            let here = world.home[0];
+            world.gateways[here].is_cut_off = true;
+            world.run_for(20 * SECOND);
+            let now = world.now;
+            let number = world.devices[0].post(now, Type::Confirmable);
+            let path = Path {
+                remote: world.devices[0].path.remote,
+                local: Some(local(here)),
+                via: None,
+            };
+            for record in world.devices[0].poll_transmit() {
+                let datagram = [front, &record].concat();
+                world.gateways[here].core.receive(now, path, &datagram);
+            }
+            world.flush();
+            assert_eq!(world.gateways[here].upstream.in_flight(), 0, "{length}");
+            // The device sends again, and the balancer knows better.
+            world.home = vec![1 - here];
+            world.run_for(10 * SECOND);
+            assert!(world.devices[0].outcome(number).is(Code::CREATED));
+            assert!(world.posts().values().all(|count| *count == 1));
+            world.assert_no_second_handshake();
+        }
+    }
 }

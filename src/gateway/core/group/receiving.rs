@@ -44,7 +44,17 @@ impl Core {
                     return false;
                 }
             }
-            Found::Other => return false,
+            Found::Other => {
+                // Behind a record in plaintext may be one of the path's session.
+                let session = self.sessions.dtls.session_of(path, datagram);
+                if session.is_none_or(|session| self.may_send(now, session)) {
+                    return false;
+                }
+                self.tap.begin(now, datagram.len());
+                (self.sessions.dtls).receive_for_handshakes(now, path, datagram);
+                self.settle(now);
+                return true;
+            }
         }
         self.run_group_outputs(now);
         true
