@@ -3,11 +3,11 @@
 use super::certificates::warn_of_open_key;
 use super::file::{Unreadable, is_open_to_all};
 use super::key::{Key, key};
-use super::kind::{Address, FilePath, Kind, OrEmpty};
+use super::kind::{Address, Kind, OrEmpty};
 use super::layers::Environment;
 use super::mistake::Problem;
 use super::reader::Reader;
-use super::state::{self, EXPECTED_KEY, KEY_ENV, KEY_FILE, LARGEST_KEY, State};
+use super::state::{self, EXPECTED_KEY, KEY_ENV, KEY_FILE, LARGEST_KEY, NewPath, State};
 use super::value::Value;
 use crate::dtls::{Parameters, Versions};
 use crate::group::settings::Settings;
@@ -76,7 +76,7 @@ pub(super) fn keys() -> Vec<Key<State>> {
         .example("\"rediss://redis.example.com:6379\""),
         key(
             CA_FILE,
-            OrEmpty(FilePath("/etc/coaps-gateway/redis-ca.pem")),
+            OrEmpty(NewPath("/etc/coaps-gateway/redis-ca.pem")),
             |state: &mut State| &mut state.group.ca_file,
             "with rediss://: PEM of the trust anchors for that server. Not set by default: those of the operating system",
         )

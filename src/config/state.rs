@@ -114,8 +114,9 @@ fn of_one_gateway() -> Vec<Key<State>> {
     ]
 }
 
-/// The path of what may have to be created. A key that is pasted in its place has line breaks, and must not become a name.
-struct NewPath(&'static str);
+/// A path that is not read as the configuration is, as that may have to be created. A key that is pasted in its place has line
+/// breaks, and must not become a name.
+pub(super) struct NewPath(pub(super) &'static str);
 
 impl Kind<PathBuf> for NewPath {
     fn read(&self, value: &Value) -> Result<PathBuf, Problem> {
