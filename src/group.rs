@@ -27,7 +27,7 @@ use crate::dtls::{self, Transmit};
 use ids::GroupIds;
 use members::Members;
 use replicas::store::{Call, Reply};
-use replicas::{Addresses, ConnectionIds, Devices, GroupSecret, Instance, Replica};
+use replicas::{Addresses, Devices, GroupSecret, Instance, Replica};
 use report::Refused;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -39,7 +39,6 @@ pub(crate) struct Group {
     pub(crate) replica: Replica,
     pub(crate) members: Members,
     pub(crate) vias: Vias,
-    pub(crate) connection_ids: ConnectionIds,
     pub(crate) addresses: Addresses,
     pub(crate) devices: Devices,
     pub(crate) ids: GroupIds,
@@ -83,13 +82,11 @@ impl Group {
             address,
             window,
         } = parameters;
-        let connection_ids = secret.connection_ids();
         let settings = replicas::Settings::default();
         Some(Group {
             members: Members::default(),
             vias: Vias::default(),
-            ids: GroupIds::new(connection_ids.clone()),
-            connection_ids,
+            ids: GroupIds::new(secret.connection_ids()),
             addresses: secret.addresses(),
             devices: secret.devices(),
             seed: secret.seed(),

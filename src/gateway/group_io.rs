@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use crate::gateway::log;
+use crate::logging::throttle::Throttle;
 use crate::udp::{self, FragmentedUdp};
 use replicas::store::Reply;
 use replicas_redis::{RedisStore, Server, StartError};
@@ -25,6 +26,7 @@ struct Reached {
     udp: FragmentedUdp,
     store: RedisStore,
     replies: mpsc::Receiver<(u64, Reply)>,
+    errors: Throttle<io::ErrorKind>,
     /// After an error of the socket it is not used until then.
     paused_until: Option<Instant>,
 }
@@ -74,6 +76,7 @@ impl GroupIo {
             udp,
             store,
             replies,
+            errors: Throttle::every(Duration::from_secs(60)),
             paused_until: None,
         };
         Ok((GroupIo(Some(reached)), address))
@@ -129,7 +132,9 @@ impl GroupIo {
                     }
                 }
                 if let Err(error) = result {
-                    log::group::socket_fails(&error);
+                    if reached.errors.admits(now, error.kind()) {
+                        log::group::socket_fails(&error);
+                    }
                     reached.paused_until = Some(now + SOCKET_PAUSE);
                 }
             }

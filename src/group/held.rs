@@ -40,6 +40,11 @@ impl Held {
         self.is_on && self.saving.is_none()
     }
 
+    /// All that waits.
+    pub(crate) fn into_messages(self) -> Vec<Vec<u8>> {
+        self.messages.into()
+    }
+
     /// A row is on its way, with all that has happened so far.
     pub(crate) fn saving(&mut self, save: SaveId) {
         if self.is_on {

@@ -30,6 +30,11 @@ impl GroupIds {
         self.node.store(node, Ordering::Relaxed);
     }
 
+    /// The session of this connection ID, if a gateway of the group made it.
+    pub(crate) fn check(&self, connection_id: &[u8]) -> Option<SessionKey> {
+        self.ids.check(connection_id)
+    }
+
     /// A name of this form out of five random bytes.
     pub(crate) fn make_of(&self, random: [u8; 5]) -> SessionKey {
         let node = Node(self.node.load(Ordering::Relaxed));

@@ -89,6 +89,13 @@ impl Members {
         released
     }
 
+    /// What waits for a row of this session leaves without one.
+    pub(crate) fn release(&mut self, session: SessionId) -> Vec<Vec<u8>> {
+        let held = self.members.get_mut(&session);
+        let held = held.and_then(|member| member.held.take());
+        held.map_or_else(Vec::new, |held| held.into_messages())
+    }
+
     /// The session's row is to be written.
     pub(crate) fn is_due(&mut self, session: SessionId) {
         if let Some(member) = self.members.get_mut(&session)
@@ -135,5 +142,37 @@ impl Members {
 
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
         self.members.keys().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_leaves_with_its_row_or_without_one_and_the_counts_follow() {
+        let (session, key) = (SessionId(1), SessionKey([1; 8]));
+        let mut members = Members::default();
+        members.insert(session, key, false);
+        assert!(members.held_mut(session).is_none());
+        members.hold(session);
+        assert!(members.held_mut(session).unwrap().push(vec![1]));
+        assert_eq!(members.pop_due(), Some(session));
+        assert_eq!(members.release(session), [vec![1]]);
+        assert!(members.held_mut(session).is_none());
+
+        members.hold(session);
+        members.held_mut(session).unwrap().push(vec![2]);
+        members.held_mut(session).unwrap().saving(SaveId(1));
+        members.held_mut(session).unwrap().push(vec![3]);
+        members.pop_due();
+        members.saved(session);
+        assert_eq!(members.row_ended(session, SaveId(1)), [vec![2]]);
+        // The next row is due for what came later.
+        assert_eq!(members.pop_due(), Some(session));
+        assert_eq!((members.len(), members.count_saved()), (1, 1));
+        assert!(members.remove(session).is_some());
+        assert_eq!((members.len(), members.count_saved()), (0, 0));
+        assert_eq!(members.session(key), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The store is the model that the scripts of the real one are compared with ([`replicas::model`]).
 
+use super::restarts::record_number;
 use super::upstream::ScriptedUpstream;
 use super::{Device, certificate, new_core, registry};
 use crate::device::{CertificateId, Registry};
@@ -70,6 +71,8 @@ struct GroupWorld {
     has_affinity: bool,
     store: Model,
     is_store_away: bool,
+    /// Calls of a gateway that can't reach the store get no reply, rather than an error.
+    is_silent: bool,
     events: BTreeMap<(Instant, u64), Event>,
     count: u64,
     random: fastrand::Rng,
@@ -141,6 +144,7 @@ impl GroupWorld {
             has_affinity: true,
             store: Model::new(now, seed),
             is_store_away: false,
+            is_silent: false,
             events: BTreeMap::new(),
             count: 0,
             random: fastrand::Rng::with_seed(seed),
@@ -315,6 +319,7 @@ impl GroupWorld {
             Event::Call(index, process, ticket, call) => {
                 let is_cut_off = self.gateways[index].is_cut_off || self.is_store_away;
                 let reply = match is_cut_off {
+                    true if self.is_silent => return,
                     true => Reply::Failed,
                     false => self.store.call(now, &call),
                 };
@@ -369,6 +374,9 @@ impl GroupWorld {
             }
             for event in events {
                 if let Event::ToDevice(_, remote, datagram) = &event {
+                    let is_silent = self.gateways[index].core.is_suspended();
+                    let is_protected = record_number(datagram).is_some();
+                    assert!(!(is_silent && is_protected), "a suspended gateway sends");
                     self.check_record_number(*remote, datagram);
                     if self.random.f64() < self.loss {
                         continue;
@@ -402,15 +410,9 @@ impl GroupWorld {
     fn check_record_number(&mut self, remote: SocketAddr, datagram: &[u8]) {
         let mut devices = self.devices.iter();
         let device = devices.find(|device| device.path.remote == remote && device.is_connected());
-        // Type (1) ‖ version (2) ‖ epoch (2) ‖ number (6).
-        let (Some(device), Some([_, _, _, 0, 1, number @ ..])) =
-            (device, datagram.first_chunk::<11>())
-        else {
+        let (Some(device), Some(number)) = (device, record_number(datagram)) else {
             return;
         };
-        let number = number
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let is_new = self.numbers.insert((device.index, device.sessions, number));
         assert!(is_new, "device {} got two records {number}", device.index);
     }

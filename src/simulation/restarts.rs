@@ -114,20 +114,24 @@ impl World {
     }
 }
 
+/// The number of the first record, if that is protected.
+pub(super) fn record_number(datagram: &[u8]) -> Option<u64> {
+    // Type (1) ‖ version (2) ‖ epoch (2) ‖ number (6).
+    let Some([_, _, _, 0, 1, number @ ..]) = datagram.first_chunk::<11>() else {
+        return None;
+    };
+    let bytes = number.iter();
+    Some(bytes.fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+}
+
 impl DiskSide {
     /// No session sends twice with a record number, which is its nonce (RFC 5288 §3), whatever process it is in.
     pub(super) fn check_record_number(&mut self, devices: &[Device], transmit: &Transmit) {
         let mut devices = devices.iter();
         let device = devices.find(|device| device.path == transmit.path && device.is_connected());
-        // Type (1) ‖ version (2) ‖ epoch (2) ‖ number (6).
-        let (Some(device), Some([_, _, _, 0, 1, number @ ..])) =
-            (device, transmit.datagram.first_chunk::<11>())
-        else {
+        let (Some(device), Some(number)) = (device, record_number(&transmit.datagram)) else {
             return;
         };
-        let number = number
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         let is_new = self.numbers.insert((device.index, device.sessions, number));
         assert!(is_new, "device {} got two records {number}", device.index);
     }

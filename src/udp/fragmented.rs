@@ -68,20 +68,22 @@ impl FragmentedUdp {
 mod tests {
     use super::*;
 
-    /// Where the loopback interface has packets of 1,500 bytes, as in `unshare -rn` after `ip link set lo up mtu 1500`, this
-    /// fails with a socket that forbids fragments.
+    /// That the kernel divides what is longer than a packet shows only where the loopback interface has shorter ones than it has by
+    /// default: in `unshare -rn` after `ip link set lo up mtu 1500` this fails with a socket that forbids fragments.
     #[tokio::test]
-    async fn a_datagram_may_be_longer_than_a_packet() {
-        for (from, to) in [
+    async fn datagrams_of_all_lengths_arrive_whole() {
+        let bind = |address: &str| FragmentedUdp::bind(address.parse().unwrap());
+        let has_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
+        let pairs = [
             ("127.0.0.1:0", "127.0.0.1:0"),
             ("[::]:0", "127.0.0.1:0"),
             ("[::1]:0", "[::1]:0"),
-        ] {
-            let bind = |address: &str| FragmentedUdp::bind(address.parse().unwrap());
-            let (Ok(from), Ok(mut to)) = (bind(from), bind(to)) else {
-                // Without IPv6.
-                continue;
-            };
+        ];
+        for (from, to) in pairs
+            .into_iter()
+            .filter(|(_, to)| has_ipv6 || !to.contains("::1"))
+        {
+            let (from, mut to) = (bind(from).unwrap(), bind(to).unwrap());
             for length in [1, 1_600, 9_000] {
                 assert!(from.send(to.local_addr().unwrap(), &vec![7; length]));
                 to.readable().await.unwrap();

@@ -1,7 +1,6 @@
-//! Which gateway of a group follows a device, that is, has polls, subscriptions and an MQTT connection for it: one at a
-//! time. A relay is
-//! *paused* while another gateway may do so, *resumed* when this one does, and *forgotten* when another one goes on with the
-//! device.
+//! Which gateway of a group follows a device, that is, has polls, subscriptions and an MQTT connection for it: one at a time. A
+//! relay is *paused* while another gateway may do so, *resumed* when this one does, and *forgotten* when another one goes on with
+//! the device.
 //!
 //! A device can be paused before it has a relay. The table of relays remembers those that are paused, as the relay that is added
 //! later must be paused as well: a name for each, from [`Core::pause_relay`] until [`Core::resume_relay`] or

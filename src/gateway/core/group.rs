@@ -39,7 +39,8 @@ impl Core {
 
     /// A frame of another gateway has arrived.
     pub(crate) fn receive_hop(&mut self, now: Instant, bytes: &[u8]) {
-        if let Some(group) = &mut self.group {
+        // While it stops it would acknowledge what it does not serve any more; without that the other one keeps it.
+        if let Some(group) = self.group.as_mut().filter(|group| !group.is_stopping) {
             group.replica.handle_hop(now, bytes);
             self.run_group_outputs(now);
         }
@@ -70,7 +71,9 @@ impl Core {
 
     /// When something of the group is to be done.
     pub(super) fn group_timeout(&self) -> Option<Instant> {
-        self.group.as_ref()?.next_timeout()
+        let group = self.group.as_ref()?;
+        let relays = (self.relays.changed() > 0).then_some(group.now);
+        [group.next_timeout(), relays].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -261,6 +264,12 @@ impl Core {
     pub(crate) fn is_detached(&self, now: Instant) -> bool {
         let group = self.group.as_ref();
         group.is_some_and(|group| group.replica.is_detached(now))
+    }
+
+    /// Whether members are not served, as another gateway may.
+    #[cfg(test)]
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_suspended)
     }
 
     /// What there is to say of the group.

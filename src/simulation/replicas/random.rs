@@ -22,6 +22,7 @@ fn run(seed: u64) {
     world.loss = [0.0, 0.05][random.usize(..2)];
     world.repeated = [0.0, 0.2][random.usize(..2)];
     let has_store = random.bool();
+    world.is_silent = random.bool();
     let mut sent: Vec<(usize, usize)> = Vec::new();
     for _ in 0..40 {
         let gateway = random.usize(..3);

@@ -4,6 +4,7 @@ use super::{GroupWorld, SECOND, local};
 use crate::downlink::Kind;
 use crate::dtls::Path;
 use coap::{Code, Type};
+use std::time::Duration;
 
 /// The lengths of connection IDs: with none a session is found by its client's address.
 const LENGTHS: [u8; 2] = [8, 0];
@@ -225,4 +226,52 @@ fn nothing_is_forwarded_for_a_session_that_is_not_served_whatever_its_record_com
             world.assert_no_second_handshake();
         }
     }
+}
+
+/// What comes by way of another gateway while the owner writes its last rows is kept there, and served after the owner has gone. A
+/// Non-confirmable request is not repeated.
+#[test]
+fn a_request_that_comes_while_its_gateway_stops_is_served_by_the_next() {
+    let mut world = GroupWorld::new(2, 1, 8, 8);
+    world.connect_all();
+    let owner = world.home[0];
+    let now = world.now;
+    world.gateways[owner].core.drain(now, 5 * SECOND);
+    world.flush();
+    assert!(world.run_until(6 * SECOND, |world| world.gateways[owner].core.is_drained()));
+    let now = world.now;
+    world.gateways[owner].core.begin_last_rows(now);
+    world.home = vec![1 - owner];
+    let number = world.devices[0].post(now, Type::NonConfirmable);
+    world.flush();
+    world.run_for(SECOND / 10);
+    let now = world.now;
+    world.gateways[owner].core.release_members(now);
+    world.flush();
+    world.run_for(SECOND / 10);
+    world.kill(owner);
+    world.run_for(5 * SECOND);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    world.assert_no_second_handshake();
+}
+
+/// The process is stalled while a row is on its way, and its lease is over when it goes on: what waits for the row does not leave, as
+/// another gateway may serve the session.
+#[test]
+fn what_waits_for_a_row_does_not_leave_when_the_lease_is_over() {
+    let mut world = GroupWorld::new(2, 1, 9, 8);
+    world.connect_all();
+    let number = world.post(0);
+    // ThingsBoard has answered, and the store has not replied yet.
+    world.run_for(Duration::from_millis(40));
+    assert_eq!(world.posts().len(), 1);
+    world.now += 5 * SECOND;
+    // Each step of the world checks that a suspended gateway sends nothing.
+    world.run_for(SECOND / 1000);
+    assert!(world.gateways[world.home[0]].core.is_suspended());
+    assert!(!world.devices[0].outcome(number).is(Code::CREATED));
+    world.run_for(10 * SECOND);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(world.posts().len(), 1);
+    world.assert_no_second_handshake();
 }

@@ -1,8 +1,7 @@
 //! Whether the devices of sessions are followed here: one node at a time has polls and subscriptions for a device.
 
-use super::{Follow, InFlight, Output, Replica};
+use super::{Follow, Output, Replica};
 use crate::id::{Owner, SessionKey};
-use crate::store::Call;
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
@@ -147,16 +146,6 @@ impl Replica {
         };
         self.counters.superseded = self.counters.superseded.saturating_add(1);
         self.outputs.push_back(Output::Superseded { key });
-        if let Some(stored) = held.stored
-            && let Some(owner) = self.lease.owner().filter(|_| self.lease.may_call(now))
-        {
-            let version = stored.version;
-            let call = Call::Remove {
-                key,
-                version,
-                owner,
-            };
-            self.call(now, call, InFlight::Other);
-        }
+        self.remove(now, key, held.stored);
     }
 }

@@ -337,6 +337,11 @@ impl Replica {
     /// The session has ended: by its peer, by a deadline, or as its device is not let in any more.
     pub fn end(&mut self, now: Instant, key: SessionKey) {
         let stored = self.forget(key).and_then(|held| held.stored);
+        self.remove(now, key, stored);
+    }
+
+    /// Removes a session that was here from the store, if it may be there.
+    pub(super) fn remove(&mut self, now: Instant, key: SessionKey, stored: Option<Stored>) {
         if let Some(stored) = stored
             && let Some(owner) = self.lease.owner().filter(|_| self.lease.may_call(now))
         {

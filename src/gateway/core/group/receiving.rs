@@ -31,7 +31,7 @@ impl Core {
                 (group.replica).received_for_session(now, key, here, datagram.to_vec());
             }
             Found::ConnectionId(id) => {
-                let Some(key) = group.connection_ids.check(id) else {
+                let Some(key) = group.ids.check(id) else {
                     return false;
                 };
                 (group.replica).received_for_session(now, key, here, datagram.to_vec());

@@ -133,7 +133,9 @@ impl Core {
         };
         let (Some(row), Some(next)) = (row, next) else {
             group.refused.too_large = group.refused.too_large.saturating_add(1);
-            return;
+            // No row will ever have what waits.
+            let released = group.members.release(session);
+            return self.send_released(now, session, released);
         };
         group.replica.set_observes(key, observes);
         group.replica.used(key, next);
@@ -209,7 +211,19 @@ impl Core {
         }
         let released = group.members.row_ended(session, save);
         self.set_send_numbers(session, key);
-        for message in released {
+        self.send_released(now, session, released);
+    }
+
+    /// Sends what has waited for a row, unless another gateway may serve the session by now.
+    fn send_released(&mut self, now: Instant, session: SessionId, messages: Vec<Vec<u8>>) {
+        if !self.may_send(now, session) {
+            if let Some(group) = &mut self.group {
+                let dropped = u64::try_from(messages.len()).unwrap_or(u64::MAX);
+                group.refused.not_served = group.refused.not_served.saturating_add(dropped);
+            }
+            return;
+        }
+        for message in messages {
             self.send_now(now, session, &message);
         }
     }

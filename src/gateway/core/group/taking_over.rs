@@ -80,11 +80,11 @@ impl Core {
             .as_ref()
             .and_then(|group| group.members.session(key));
         let peer = session.and_then(|session| self.sessions.get(session));
-        let Some((since, device)) = peer.map(|peer| (peer.since(), peer.device.clone())) else {
-            return;
+        let Some((since, Some(device))) = peer.map(|peer| (peer.since(), peer.device.clone()))
+        else {
+            return self.give_up(now, key);
         };
-        let name = device.as_ref().map_or("-", |device| &device.name);
-        let older: Vec<SessionId> = (self.sessions.of_device(name).iter())
+        let older: Vec<SessionId> = (self.sessions.of_device(&device.name).iter())
             .copied()
             .filter(|other| {
                 let other = self.sessions.get(*other);
